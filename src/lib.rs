@@ -1,1 +1,7 @@
-//! placeholder
+//! Gives a game its own sched_ext scheduler while it runs, and the machine its old one back afterwards.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`session`] | the wire between the player's side and root's side |
+
+pub mod session;
