@@ -1,4 +1,94 @@
-#ifndef __INTF_H
-#define __INTF_H
-enum consts { GR_MAX_CPUS = 1024 };
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What both sides see: bindgen turns this file into Rust. */
+#ifndef __GAMER_INTF_H
+#define __GAMER_INTF_H
+
+#ifndef __VMLINUX_H__
+typedef unsigned char u8;
+typedef unsigned int u32;
+typedef int s32;
+typedef unsigned long long u64;
 #endif
+
+enum gr_limits {
+	GR_CPUS_MAX = 1024,	/* power of two: the verifier bounds an index by a mask */
+	GR_LEASES_MAX = 16,	/* power of two, likewise */
+};
+
+/* What a task is to the game, strongest claim first. */
+enum gr_class {
+	GR_FOREGROUND,	/* a thread of a pinned TGID */
+	GR_CRITICAL,	/* audio servers, the compositor, kernel threads, ourselves */
+	GR_FAMILY,	/* the rest of a game's process tree */
+	GR_NORMAL,
+	GR_BACKGROUND,	/* burns CPU outside the family while a game runs */
+	GR_NR_CLASSES,
+};
+
+/* Counters, one copy a CPU; src/sched/stats.rs says in a sentence what each one counts. */
+enum gr_stat {
+	GR_STAT_IDLE_DISPATCH,
+	GR_STAT_RR_ENQUEUE,
+	GR_STAT_EDF_ENQUEUE,
+	GR_STAT_URGENT_ENQUEUE,
+	GR_STAT_PREEMPT,
+	GR_STAT_FLOOR_TURN,
+	GR_STAT_RESCUE,
+	GR_STAT_STEAL,
+	GR_STAT_NO_TASK_CTX,
+	GR_NR_STATS,
+};
+
+/*
+ * A game's family, from the wrapper that holds the lease down. Written by user space only. The slot is
+ * live when @id is not 0; ids are never used twice and id % GR_LEASES_MAX is the slot, so that a task
+ * needs to remember the id alone.
+ */
+struct gr_lease {
+	u32 id;
+	s32 root_tgid;
+	s32 foreground_tgid;	/* 0: nothing is pinned */
+	u32 pad;
+};
+
+/* Argument of the begin_lease program. */
+struct gr_begin_lease {
+	u32 id;
+	s32 root_tgid;
+	u32 nr_marked;	/* out: tasks found that live already */
+	u32 pad;
+};
+
+/* Argument of the explain_task program. */
+struct gr_explain_task {
+	s32 pid;	/* in: thread id in the initial PID namespace */
+	s32 tgid;	/* out: 0 when there is no such task */
+	u32 lease_id;	/* out: 0 when it belongs to no live lease */
+	u32 class_;	/* out: enum gr_class */
+};
+
+/* What wakes user space through the ring buffer. */
+enum gr_event_kind {
+	GR_EVENT_EXIT = 1,	/* the kernel has disabled the scheduler */
+};
+
+struct gr_event {
+	u32 kind;	/* enum gr_event_kind */
+	u32 pad;
+};
+
+/* Argument of the longest_wait program. */
+struct gr_longest_wait {
+	u64 wait_ns;	/* out: how long the head of the slowest queue has waited */
+};
+
+#ifdef __BPF__
+#define GR_ASSERT_SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), #type ": Rust reads this layout")
+GR_ASSERT_SIZE(struct gr_lease, 16);
+GR_ASSERT_SIZE(struct gr_begin_lease, 16);
+GR_ASSERT_SIZE(struct gr_explain_task, 16);
+GR_ASSERT_SIZE(struct gr_event, 8);
+GR_ASSERT_SIZE(struct gr_longest_wait, 8);
+#endif
+
+#endif /* __GAMER_INTF_H */

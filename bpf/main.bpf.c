@@ -1,6 +1,217 @@
-#include <scx/common.bpf.h>
-#include "intf.h"
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * scx_gamer: the game first, a floor for everybody else.
+ *
+ * Why another scheduler: those that look at behaviour alone can't tell a game from a load that sleeps and
+ * wakes as the game does. This one is told which tasks are the game, so it does not guess.
+ *
+ * The life of a task, in the order of the callbacks below:
+ *   init_task    it inherits the game's family from the task that forks it        family.bpf.c
+ *   select_cpu   an idle CPU, if there is one, and it runs there directly
+ *   enqueue      else it waits: urgent, by deadline, or in its CPU's own queue     classify, queue.bpf.c
+ *                an urgent one kicks a CPU that runs somebody else                 preempt.bpf.c
+ *   dispatch     a CPU looks for its next task: a turn owed to the others, then
+ *                the urgent, then the others, then what waits elsewhere            preempt, queue.bpf.c
+ *   running      it runs; others may see what this CPU runs
+ *   stopping     its time is charged to it, and to the floor
+ * Beside them one timer measures load and finds forgotten tasks                    load.bpf.c
+ *
+ * Limits: slices end at ticks (1 to 10 ms), as everywhere in sched_ext; only preemption is immediate.
+ */
+#include "gamer.bpf.h"
+
 char _license[] SEC("license") = "GPL";
+
 UEI_DEFINE(uei);
-void BPF_STRUCT_OPS(gamer_exit, struct scx_exit_info *ei) { UEI_RECORD(uei, ei); }
-SCX_OPS_DEFINE(gamer_ops, .exit = (void *)gamer_exit, .timeout_ms = 5000U, .name = "gamer");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} events SEC(".maps");
+
+struct cpu_ctx cpus[GR_CPUS_MAX];
+u64 system_vtime;	/* the furthest that any task has got; moves forward only, races lose a step */
+
+/* Not const: the kernel's own timeout for a stall, after which it takes the machine back. */
+#define KERNEL_TIMEOUT_MS 5000U
+
+s32 BPF_STRUCT_OPS(gamer_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
+{
+	struct task_ctx *taskc;
+	bool is_idle = false;
+	s32 cpu = scx_bpf_select_cpu_dfl(p, prev_cpu, wake_flags, &is_idle);
+
+	if (!is_idle)
+		return cpu;
+	taskc = task_ctx_of(p);
+	if (taskc)
+		refresh_class(p, taskc, scx_bpf_now());
+	stat_inc(cpu_ctx_of(bpf_get_smp_processor_id()), GR_STAT_IDLE_DISPATCH);
+	scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, slice_max_ns, 0);
+	return cpu;
+}
+
+void BPF_STRUCT_OPS(gamer_enqueue, struct task_struct *p, u64 enq_flags)
+{
+	struct task_ctx *taskc = task_ctx_of(p);
+	u64 now_ns = scx_bpf_now();
+	s32 cpu;
+
+	/* A kernel thread of one CPU serves that CPU (migration, softirqs): nobody else can, so never later. */
+	if (!taskc || ((p->flags & PF_KTHREAD) && p->nr_cpus_allowed == 1)) {
+		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, slice_max_ns, enq_flags);
+		return;
+	}
+	refresh_class(p, taskc, now_ns);
+	queue_task(p, taskc, now_ns, enq_flags);
+	arm_wakeup_timer();
+
+	/* Nobody has looked for an idle CPU yet if it comes back from running. */
+	if (!__COMPAT_is_enq_cpu_selected(enq_flags)) {
+		cpu = scx_bpf_pick_idle_cpu(p->cpus_ptr, 0);
+		if (cpu >= 0) {
+			scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
+			return;
+		}
+	}
+	if (taskc->is_urgent)
+		preempt_for(p, now_ns);
+}
+
+/* Lets @prev go on where it may: nobody better is waiting. */
+static bool keep(struct task_struct *prev)
+{
+	if (!prev || !(prev->scx.flags & SCX_TASK_QUEUED))
+		return false;
+	scx_bpf_task_set_slice(prev, slice_max_ns);
+	return true;
+}
+
+static bool is_urgent(struct task_struct *p)
+{
+	struct task_ctx *taskc = p ? task_ctx_of(p) : NULL;
+
+	return taskc && taskc->is_urgent;
+}
+
+void BPF_STRUCT_OPS(gamer_dispatch, s32 cpu, struct task_struct *prev)
+{
+	struct cpu_ctx *cpuc = cpu_ctx_of(cpu);
+	bool others_wait = nr_shared || cpuc->nr_queued;
+
+	if (nr_urgent || (others_wait && is_urgent(prev))) {
+		if (others_wait && give_turn_to_others(cpu, cpuc, scx_bpf_now()))
+			return;
+		if (nr_urgent && scx_bpf_dsq_move_to_local(DSQ_URGENT, 0))
+			return;
+		if (is_urgent(prev) && keep(prev))
+			return;
+	}
+	if (others_wait && serve_others(cpu, cpuc))
+		return;
+	if (keep(prev))
+		return;
+	if (nr_local)
+		steal_from_others(cpu, cpuc);
+}
+
+void BPF_STRUCT_OPS(gamer_running, struct task_struct *p)
+{
+	struct cpu_ctx *cpuc = cpu_ctx_of(scx_bpf_task_cpu(p));
+	struct task_ctx *taskc = task_ctx_of(p);
+
+	cpuc->is_kicked = false;
+	if (!taskc)
+		return;
+	if (taskc->queue)
+		leave_queue(taskc);
+	taskc->ran_before_ns = p->se.sum_exec_runtime;
+	if (time_is_before(system_vtime, taskc->vtime))
+		system_vtime = taskc->vtime;
+	if (!taskc->is_urgent)
+		cpuc->is_preemptible = true;
+}
+
+void BPF_STRUCT_OPS(gamer_stopping, struct task_struct *p, bool runnable)
+{
+	struct cpu_ctx *cpuc = cpu_ctx_of(scx_bpf_task_cpu(p));
+	struct task_ctx *taskc = task_ctx_of(p);
+	u64 now_ns, ran_ns;
+
+	if (!taskc)
+		return;
+	now_ns = scx_bpf_now();
+	ran_ns = p->se.sum_exec_runtime - taskc->ran_before_ns;
+	taskc->vtime += scale_by_weight(ran_ns, p->scx.weight);
+	taskc->bucket_ns = bucket_after(taskc->bucket_ns, now_ns - taskc->bucket_at_ns, ran_ns);
+	taskc->bucket_at_ns = now_ns;
+	if (cpuc->is_preemptible) {
+		cpuc->is_preemptible = false;
+		cpuc->turn_end_ns = 0;
+		cpuc->floor_due_ns = floor_due_after(cpuc->floor_due_ns, now_ns, ran_ns, FLOOR_PCT, FLOOR_WINDOW_NS);
+	}
+}
+
+s32 BPF_STRUCT_OPS(gamer_init_task, struct task_struct *p, struct scx_init_task_args *args)
+{
+	struct task_ctx *taskc = bpf_task_storage_get(&task_ctxs, p, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!taskc)
+		return -ENOMEM;
+	taskc->vtime = system_vtime;
+	name_role(p, taskc);
+	if (args->fork)
+		inherit_family(taskc);
+	return 0;
+}
+
+/* The task leaves for another scheduling class, or for good. */
+void BPF_STRUCT_OPS(gamer_disable, struct task_struct *p)
+{
+	struct task_ctx *taskc = task_ctx_of(p);
+
+	if (taskc)
+		leave_queue(taskc);
+}
+
+s32 BPF_STRUCT_OPS_SLEEPABLE(gamer_init)
+{
+	s32 cpu, err;
+
+	err = scx_bpf_create_dsq(DSQ_URGENT, -1) ?: scx_bpf_create_dsq(DSQ_SHARED, -1);
+	if (err)
+		return err;
+	bpf_for(cpu, 0, nr_cpu_ids) {
+		err = scx_bpf_create_dsq(cpu, -1);
+		if (err)
+			return err;
+	}
+	return init_wakeup_timer() ?: init_turn_timers();
+}
+
+/* Whatever the reason: user space sleeps in epoll until somebody tells it. */
+void BPF_STRUCT_OPS(gamer_exit, struct scx_exit_info *ei)
+{
+	struct gr_event *event;
+
+	UEI_RECORD(uei, ei);
+	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	if (!event)
+		return;
+	event->kind = GR_EVENT_EXIT;
+	event->pad = 0;
+	bpf_ringbuf_submit(event, 0);
+}
+
+SCX_OPS_DEFINE(gamer_ops,
+	.select_cpu	= (void *)gamer_select_cpu,
+	.enqueue	= (void *)gamer_enqueue,
+	.dispatch	= (void *)gamer_dispatch,
+	.running	= (void *)gamer_running,
+	.stopping	= (void *)gamer_stopping,
+	.init_task	= (void *)gamer_init_task,
+	.disable	= (void *)gamer_disable,
+	.init		= (void *)gamer_init,
+	.exit		= (void *)gamer_exit,
+	.timeout_ms	= KERNEL_TIMEOUT_MS,
+	.name		= "gamer");

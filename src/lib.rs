@@ -2,6 +2,10 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
+//! | [`sched`] | the BPF scheduler as one Rust value: attaching makes it, dropping it detaches |
+//! | [`service`] | root's side: who holds the scheduler, and for how long |
 //! | [`session`] | the wire between the player's side and root's side |
 
+pub mod sched;
+pub mod service;
 pub mod session;

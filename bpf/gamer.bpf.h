@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Contexts, queues and prototypes that the files of the scheduler share; each contract stands here. */
+#ifndef __GAMER_BPF_H
+#define __GAMER_BPF_H
+
+#include <scx/common.bpf.h>
+#include <scx/compat.bpf.h>
+#include "intf.h"
+#include "math.h"
+
+/* tunables.bpf.c */
+extern const volatile u32 nr_cpu_ids;
+extern const volatile s32 own_tgid;
+extern const volatile u64 slice_max_ns;
+extern const volatile u64 slice_lag_ns;
+extern const volatile u32 busy_enter;
+extern const volatile u32 busy_exit;
+extern const volatile u64 wakeup_timer_ns;
+
+/*
+ * Dispatch queues. 0..nr_cpu_ids-1 are the per-CPU ones: first in, first out, so that they take turns
+ * (round-robin). The two others are sorted by deadline and served by every CPU.
+ */
+#define DSQ_URGENT 0x10000	/* foreground, and light critical and family tasks */
+#define DSQ_SHARED 0x10001	/* everybody else under heavy load */
+
+/* The game's promise to the others: their share of each CPU, over which time, in turns of which length. */
+#define FLOOR_PCT 5
+#define FLOOR_WINDOW_NS (100 * NSEC_PER_MSEC)
+#define FLOOR_TURN_NS (500 * NSEC_PER_USEC)
+
+/*
+ * Nobody waits longer than 500 ms. The head of a queue may be younger than the task that waits longest by
+ * the debt (100 ms) and the credit (20 ms) of their deadlines, so rescue starts at 350 ms.
+ */
+#define DEBT_MAX_NS (100 * NSEC_PER_MSEC)
+#define RESCUE_AFTER_NS (350 * NSEC_PER_MSEC)
+#define RESCUE_TURN_NS (100 * NSEC_PER_USEC)
+#define RESCUE_LOOK_NS (10 * NSEC_PER_MSEC)
+
+/* Critical and family tasks stay urgent, and others normal, below this much in their bucket. */
+#define BUCKET_LIGHT_NS (20 * NSEC_PER_MSEC)
+
+/* A task_ctx.class_epoch that equals no epoch: look again. */
+#define CLASS_STALE (~0U)
+
+/* Where a runnable task waits; see leave_queue(). */
+enum gr_queue {
+	QUEUE_NONE,
+	QUEUE_URGENT,
+	QUEUE_SHARED,
+	QUEUE_CPU,	/* the per-CPU queue of task_ctx.queue_cpu */
+};
+
+/* One a task, allocated in init_task. Written under the task's rq lock; class and family by their owners. */
+struct task_ctx {
+	u64 vtime;		/* CPU time used, scaled by weight */
+	u64 ran_before_ns;	/* p->se.sum_exec_runtime when it last started to run */
+	u64 bucket_ns;		/* leaky bucket of CPU time, as of bucket_at_ns */
+	u64 bucket_at_ns;
+	u64 queued_at_ns;	/* when it last entered a queue */
+	u32 family;		/* id of the lease whose family it belongs to; 0: none */
+	u32 class_epoch;	/* class below is right while this equals the global epoch */
+	u8 class;		/* enum gr_class, without the bucket's say */
+	u8 is_urgent;		/* the bucket's say, as of the last enqueue or idle dispatch */
+	u8 has_critical_name;
+	u8 queue;		/* enum gr_queue */
+	u32 queue_cpu;
+};
+
+/*
+ * One a CPU. The first line is read by wakers on other CPUs when they look for somebody to preempt; the
+ * second belongs to the CPU itself.
+ */
+struct cpu_ctx {
+	u32 is_preemptible;	/* runs a task that is not urgent; set in running, cleared in stopping */
+	u32 is_kicked;		/* somebody asked for it already; cleared when the next task runs */
+	u64 turn_end_ns;	/* a floor turn runs until then and may not be preempted; 0: none */
+	u32 nr_queued;		/* tasks in its per-CPU queue */
+	u32 pad[9];
+
+	u64 floor_due_ns;	/* when the others are owed their next turn */
+	u64 rescue_look_ns;	/* when to look next for a starved task */
+	u64 stats[GR_NR_STATS];
+	u32 own_queue_was_first;
+} __attribute__((aligned(64)));
+
+/* main.bpf.c */
+extern struct cpu_ctx cpus[GR_CPUS_MAX];
+extern u64 system_vtime;
+extern u32 nr_urgent, nr_shared, nr_local;	/* tasks in each kind of queue */
+/* family.bpf.c */
+extern struct gr_lease leases[GR_LEASES_MAX];
+extern u32 class_epoch;
+extern u32 nr_leases;
+/* load.bpf.c */
+extern u32 is_system_busy;
+extern u32 is_timer_armed;
+
+/* __weak: libbpf's linker makes one map of the definition that every file carries; it has no extern maps. */
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct task_ctx);
+} task_ctxs __weak SEC(".maps");
+
+static inline struct cpu_ctx *cpu_ctx_of(s32 cpu)
+{
+	return &cpus[cpu & (GR_CPUS_MAX - 1)];
+}
+
+static inline void stat_inc(struct cpu_ctx *cpuc, enum gr_stat stat)
+{
+	cpuc->stats[stat]++;	/* only its own CPU writes: callbacks run with the rq lock, without migration */
+}
+
+/* NULL for a task that is not ours (idle, or seen before init_task); count it, take the plain path. */
+static inline struct task_ctx *task_ctx_of(struct task_struct *p)
+{
+	return bpf_task_storage_get(&task_ctxs, p, 0, 0);
+}
+
+/* family.bpf.c: who belongs to the game? */
+__hidden struct gr_lease *live_lease_of(struct task_ctx *taskc);
+__hidden void inherit_family(struct task_ctx *taskc);
+
+/* classify.bpf.c: what is this task to the game? refresh_class() is cheap unless the epoch moved. */
+__hidden void name_role(struct task_struct *p, struct task_ctx *taskc);
+__hidden void refresh_class(struct task_struct *p, struct task_ctx *taskc, u64 now_ns);
+
+/* queue.bpf.c: where does a runnable task wait, and who is next? */
+__hidden void leave_queue(struct task_ctx *taskc);
+__hidden void queue_task(struct task_struct *p, struct task_ctx *taskc, u64 now_ns, u64 enq_flags);
+__hidden bool serve_others(s32 cpu, struct cpu_ctx *cpuc);
+__hidden bool steal_from_others(s32 cpu, struct cpu_ctx *cpuc);
+
+/* preempt.bpf.c: who gives way to the game, and when does the game give way? */
+__hidden void preempt_for(struct task_struct *p, u64 now_ns);
+__hidden bool give_turn_to_others(s32 cpu, struct cpu_ctx *cpuc, u64 now_ns);
+__hidden int init_turn_timers(void);
+
+/* load.bpf.c: how busy is the machine, and has somebody been forgotten? */
+__hidden void arm_wakeup_timer(void);
+__hidden int init_wakeup_timer(void);
+
+#endif /* __GAMER_BPF_H */

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Pure arithmetic: no kernel, no state. tests/bpf_math.rs compiles this file on the host. */
+#ifndef __GAMER_MATH_H
+#define __GAMER_MATH_H
+
+#define NSEC_PER_USEC 1000ULL
+#define NSEC_PER_MSEC 1000000ULL
+
+/* A leaky bucket of CPU time: @ran_ns goes in, half of the time that passed leaks out. */
+#define BUCKET_LEAK_SHIFT 1
+#define BUCKET_MAX_NS (50 * NSEC_PER_MSEC)
+
+/* Utilisation is told in 1/1024. */
+#define UTIL_ONE 1024U
+
+/* True if time @a comes before time @b, across a wrap of the clock. */
+static inline int time_is_before(u64 a, u64 b)
+{
+	return (long long)(a - b) < 0;
+}
+
+/*
+ * Contents of a task's bucket. A task that uses less than half of a CPU drains it, one that uses more
+ * fills it: 20 ms of headroom is one long frame, 50 ms is forgotten in 0.1 s of sleep.
+ */
+static inline u64 bucket_after(u64 bucket_ns, u64 elapsed_ns, u64 ran_ns)
+{
+	u64 leaked_ns = elapsed_ns >> BUCKET_LEAK_SHIFT;
+
+	bucket_ns += ran_ns;
+	bucket_ns = bucket_ns > leaked_ns ? bucket_ns - leaked_ns : 0;
+	return bucket_ns < BUCKET_MAX_NS ? bucket_ns : BUCKET_MAX_NS;
+}
+
+/* CPU time of a task of @weight (100 = nice 0) in virtual time. */
+static inline u64 scale_by_weight(u64 ran_ns, u32 weight)
+{
+	if (weight == 100)	/* nearly every task: spare the division */
+		return ran_ns;
+	return ran_ns * 100 / (weight ? weight : 1);
+}
+
+/*
+ * Earliest-deadline key in wall-clock time: @now, moved back by what the task is owed (at most
+ * @credit_max_ns) or forward by what it owes (at most @debt_max_ns). Because both are bounded and @now
+ * moves on, whoever is queued becomes the earliest one in the end.
+ */
+static inline u64 deadline_of(u64 now_ns, u64 task_vtime, u64 system_vtime, u64 credit_max_ns, u64 debt_max_ns)
+{
+	long long ahead_ns = (long long)(task_vtime - system_vtime);
+
+	if (ahead_ns < -(long long)credit_max_ns)
+		ahead_ns = -(long long)credit_max_ns;
+	if (ahead_ns > (long long)debt_max_ns)
+		ahead_ns = (long long)debt_max_ns;
+	return now_ns + ahead_ns;
+}
+
+/*
+ * When a CPU next owes the others a turn, after they ran @ran_ns of it and ended at @now: with a floor of
+ * 5 %, 19 times as long later. A long run of theirs pays for one @window_ns at most.
+ */
+static inline u64 floor_due_after(u64 due_ns, u64 now_ns, u64 ran_ns, u32 floor_pct, u64 window_ns)
+{
+	u64 due = time_is_before(due_ns, now_ns) ? now_ns : due_ns;
+
+	due += ran_ns * (100 - floor_pct) / floor_pct;
+	return time_is_before(now_ns + window_ns, due) ? now_ns + window_ns : due;
+}
+
+/*
+ * Exponential average of utilisation. The weight of a sample grows with the time since the last one, as
+ * the timer may have slept: all of it after @tau_ns.
+ */
+static inline u32 util_ema(u32 ema, u32 sample, u64 elapsed_ns, u64 tau_ns)
+{
+	u64 part;
+
+	if (elapsed_ns >= tau_ns)
+		return sample;
+	part = (elapsed_ns << 10) / tau_ns;	/* 0..1023 of 1024 */
+	/* rounded to the nearest, else the average would never reach the sample from below */
+	return (u32)((ema * (1024 - part) + sample * part + 512) >> 10);
+}
+
+/* Busy with hysteresis: enter above @enter, leave below @leave, else stay. */
+static inline int is_busy(int was_busy, u32 util, u32 enter, u32 leave)
+{
+	if (util > enter)
+		return 1;
+	if (util < leave)
+		return 0;
+	return was_busy;
+}
+
+#endif /* __GAMER_MATH_H */

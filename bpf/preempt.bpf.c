@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Who gives way to the game, and when does the game give way?
+ *
+ * How: an urgent task that finds no idle CPU kicks one that runs something else, at once. In return the
+ * others keep a floor: 5 % of each CPU over 100 ms, given as turns of 0.5 ms so that no single frame pays
+ * much, during which the CPU may not be preempted. A CPU where they ran anyway owes nothing. Apart from
+ * the floor, a task that has waited for too long gets a short turn of rescue.
+ *
+ * A turn ends by a timer of its own: the tick is 4 ms on many kernels, eight times too coarse.
+ *
+ * Limits: the floor is looked at when the game's slice ends, so it is paid at ticks, not evenly.
+ */
+#include "gamer.bpf.h"
+
+struct turn_timer {
+	struct bpf_timer timer;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, GR_CPUS_MAX);
+	__type(key, u32);
+	__type(value, struct turn_timer);
+} turn_timers SEC(".maps");
+
+static bool in_floor_turn(struct cpu_ctx *cpuc, u64 now_ns)
+{
+	u64 end_ns = cpuc->turn_end_ns;
+
+	return end_ns && time_is_before(now_ns, end_ns);
+}
+
+static bool try_preempt(s32 cpu, struct task_struct *p, u64 now_ns)
+{
+	struct cpu_ctx *cpuc = cpu_ctx_of(cpu);
+
+	if (!cpuc->is_preemptible || cpuc->is_kicked || in_floor_turn(cpuc, now_ns))
+		return false;
+	if (!bpf_cpumask_test_cpu(cpu, p->cpus_ptr))
+		return false;
+	/* Two wakers may pick the same CPU; the loser's task is next in the queue of all CPUs. */
+	cpuc->is_kicked = true;
+	scx_bpf_kick_cpu(cpu, SCX_KICK_PREEMPT);
+	return true;
+}
+
+__hidden void preempt_for(struct task_struct *p, u64 now_ns)
+{
+	s32 last_cpu = scx_bpf_task_cpu(p);
+	s32 i, cpu;
+
+	bpf_for(i, 0, nr_cpu_ids) {
+		cpu = last_cpu + i;
+		if (cpu >= nr_cpu_ids)
+			cpu -= nr_cpu_ids;
+		if (try_preempt(cpu, p, now_ns)) {
+			stat_inc(cpu_ctx_of(bpf_get_smp_processor_id()), GR_STAT_PREEMPT);
+			return;
+		}
+	}
+}
+
+static u64 head_wait_ns(u64 dsq, u64 now_ns)
+{
+	struct task_struct *p = __COMPAT_scx_bpf_dsq_peek(dsq);
+	struct task_ctx *taskc = p ? task_ctx_of(p) : NULL;
+
+	return taskc && time_is_before(taskc->queued_at_ns, now_ns) ? now_ns - taskc->queued_at_ns : 0;
+}
+
+/* Looked at every 10 ms, and every 1 ms while there is somebody to rescue. */
+static bool somebody_starves(s32 cpu, struct cpu_ctx *cpuc, u64 now_ns)
+{
+	bool starves;
+
+	if (time_is_before(now_ns, cpuc->rescue_look_ns))
+		return false;
+	starves = head_wait_ns(DSQ_SHARED, now_ns) > RESCUE_AFTER_NS ||
+		head_wait_ns(cpu, now_ns) > RESCUE_AFTER_NS;
+	cpuc->rescue_look_ns = now_ns + (starves ? NSEC_PER_MSEC : RESCUE_LOOK_NS);
+	return starves;
+}
+
+/* Moves one of the others to @cpu although the game wants it, if that is due. */
+__hidden bool give_turn_to_others(s32 cpu, struct cpu_ctx *cpuc, u64 now_ns)
+{
+	struct turn_timer *turn;
+	u64 turn_ns = FLOOR_TURN_NS;
+	bool is_rescue = false;
+	u32 key = cpu;
+
+	if (!nr_shared && !cpuc->nr_queued)
+		return false;
+	if (time_is_before(now_ns, cpuc->floor_due_ns)) {
+		if (!somebody_starves(cpu, cpuc, now_ns))
+			return false;
+		is_rescue = true;
+		turn_ns = RESCUE_TURN_NS;
+	}
+	if (!serve_others(cpu, cpuc))
+		return false;
+	stat_inc(cpuc, is_rescue ? GR_STAT_RESCUE : GR_STAT_FLOOR_TURN);
+	cpuc->turn_end_ns = now_ns + turn_ns;
+	turn = bpf_map_lookup_elem(&turn_timers, &key);
+	if (turn)
+		bpf_timer_start(&turn->timer, turn_ns, BPF_F_TIMER_CPU_PIN);
+	return true;
+}
+
+/* Runs on the CPU whose turn it ends. A timer that fires after its turn was over finds 0, or a later end. */
+static int end_turn(void *map, u32 *cpu, struct turn_timer *turn)
+{
+	struct cpu_ctx *cpuc = cpu_ctx_of(*cpu);
+
+	if (!cpuc->turn_end_ns || in_floor_turn(cpuc, scx_bpf_now()))
+		return 0;
+	cpuc->turn_end_ns = 0;
+	if (nr_urgent && cpuc->is_preemptible)
+		scx_bpf_kick_cpu(*cpu, SCX_KICK_PREEMPT);
+	return 0;
+}
+
+__hidden int init_turn_timers(void)
+{
+	struct turn_timer *turn;
+	s32 cpu, err;
+	u32 key;
+
+	bpf_for(cpu, 0, nr_cpu_ids) {
+		key = cpu;
+		turn = bpf_map_lookup_elem(&turn_timers, &key);
+		if (!turn)
+			return -ENOENT;
+		err = bpf_timer_init(&turn->timer, &turn_timers, CLOCK_MONOTONIC);
+		if (err)
+			return err;
+		err = bpf_timer_set_callback(&turn->timer, end_turn);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* How long the head of the slowest queue has waited; user space's watchdog asks. */
+SEC("syscall")
+int longest_wait(struct gr_longest_wait *longest)
+{
+	u64 now_ns = scx_bpf_now(), wait_ns, max_ns;
+	s32 cpu;
+
+	bpf_rcu_read_lock();
+	max_ns = head_wait_ns(DSQ_URGENT, now_ns);
+	wait_ns = head_wait_ns(DSQ_SHARED, now_ns);
+	if (wait_ns > max_ns)
+		max_ns = wait_ns;
+	bpf_for(cpu, 0, nr_cpu_ids) {
+		wait_ns = head_wait_ns(cpu, now_ns);
+		if (wait_ns > max_ns)
+			max_ns = wait_ns;
+	}
+	bpf_rcu_read_unlock();
+	longest->wait_ns = max_ns;
+	return 0;
+}

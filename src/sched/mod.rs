@@ -1,0 +1,298 @@
+//! The BPF scheduler as one Rust value: [`Scheduler::attach`] puts it into the kernel, dropping it takes it out.
+
+mod end;
+mod ready;
+mod skel;
+pub mod stats;
+mod tunables;
+
+use std::mem::MaybeUninit;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::ptr;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use anyhow::anyhow;
+use anyhow::ensure;
+use libbpf_rs::Link;
+use libbpf_rs::OpenObject;
+use libbpf_rs::ProgramInput;
+use libbpf_rs::RingBuffer;
+use libbpf_rs::RingBufferBuilder;
+use libbpf_rs::libbpf_sys;
+use scx_utils::scx_ops_attach;
+
+pub use self::ready::NotReady;
+pub use self::ready::SchedExtDir;
+use self::skel::BpfSkel;
+use self::skel::BpfSkelBuilder;
+use self::skel::OpenBpfSkel;
+use self::skel::intf;
+use self::stats::Counts;
+pub use self::tunables::Tunables;
+pub use self::tunables::WAKEUP_TIMER_US_MIN;
+
+/// Most leases that the BPF side tells apart.
+pub const LEASES_MAX: usize = intf::gr_limits_GR_LEASES_MAX as usize;
+
+/// Most CPUs that the BPF side has room for.
+const CPUS_MAX: usize = intf::gr_limits_GR_CPUS_MAX as usize;
+
+/// How long the kernel may take to report `disabled` after the scheduler was taken out.
+const DETACH_WAIT: Duration = Duration::from_secs(2);
+
+/// A lease in the BPF side's table.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct LeaseId(u32);
+
+impl LeaseId {
+    fn slot(self) -> usize {
+        self.0 as usize % LEASES_MAX
+    }
+}
+
+/// What a task is to the game.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Class {
+    /// A thread of the pinned TGID.
+    Foreground,
+    /// Audio, compositor, kernel threads, ourselves.
+    Critical,
+    /// The rest of a game's process tree.
+    Family,
+    /// Everybody else.
+    Normal,
+    /// Burns CPU outside the family while a game runs.
+    Background,
+}
+
+/// What the BPF side takes a task for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct TaskRole {
+    /// Whose family it belongs to.
+    pub lease: Option<LeaseId>,
+    /// Its class.
+    pub class: Class,
+}
+
+/// An attached scheduler. Dropping it detaches.
+pub struct Scheduler {
+    // The order is the order of dropping: out of the kernel first, then its maps and programs.
+    link: Option<Link>,
+    exit_events: RingBuffer<'static>,
+    skel: BpfSkel<'static>,
+    sched_ext: SchedExtDir,
+    nr_leases_ever: u32,
+}
+
+impl Scheduler {
+    /// Loads the scheduler, attaches it and reads the kernel's state back.
+    ///
+    /// # Errors
+    /// [`NotReady`], in words for the player; nothing stays behind.
+    pub fn attach(tunables: &Tunables, sysfs: &Path) -> Result<Self, NotReady> {
+        let sched_ext = SchedExtDir::at(sysfs);
+        sched_ext.check()?;
+        let mut skel = load(tunables).map_err(explain_load_failure)?;
+        let exit_events = watch_exit(&skel)?;
+        let link = scx_ops_attach!(skel, gamer_ops)?;
+        let attached = Self { link: Some(link), exit_events, skel, sched_ext, nr_leases_ever: 0 };
+        let state = attached.sched_ext.state();
+        if state.as_deref() != Some("enabled") {
+            let why = attached.end_reason().unwrap_or_else(|| "no reason given".to_owned());
+            return Err(anyhow!("the kernel reports {state:?} after attaching: {why}").into());
+        }
+        Ok(attached)
+    }
+
+    /// Name under which the kernel lists us.
+    pub fn name(&self) -> String {
+        self.sched_ext.scheduler().unwrap_or_else(|| "gamer".to_owned())
+    }
+
+    /// Makes the process `root_tgid` (initial PID namespace) and all its descendants a game's family.
+    ///
+    /// # Errors
+    /// All leases are taken, or the kernel refuses to run the marking program.
+    pub fn begin_lease(&mut self, root_tgid: i32) -> anyhow::Result<LeaseId> {
+        let slots = LEASES_MAX as u32;
+        let leases = &mut self.bss().leases;
+        let slot = leases.iter().position(|lease| lease.id == 0).context("all leases are taken")?;
+        // Never twice the same id, and the slot is its remainder; ids start above 0, which means none.
+        self.nr_leases_ever += 1;
+        let id = LeaseId(self.nr_leases_ever * slots + slot as u32);
+        let lease = &mut self.bss().leases[slot];
+        lease.root_tgid = root_tgid;
+        lease.foreground_tgid = 0;
+        publish(&mut lease.id, id.0);
+        self.leases_changed(1);
+
+        let mut begin = intf::gr_begin_lease { id: id.0, root_tgid, nr_marked: 0, pad: 0 };
+        if let Err(error) = run_syscall(&self.skel.progs.begin_lease, &mut begin) {
+            self.end_lease(id);
+            return Err(error.context("mark the game's processes"));
+        }
+        log::debug!("lease {} of TGID {root_tgid} begins with {} tasks", id.0, begin.nr_marked);
+        Ok(id)
+    }
+
+    /// Ends a lease: its family is nobody in particular from now on.
+    pub fn end_lease(&mut self, id: LeaseId) {
+        let lease = &mut self.bss().leases[id.slot()];
+        if lease.id == id.0 {
+            publish(&mut lease.id, 0);
+            self.leases_changed(-1);
+        }
+    }
+
+    /// Pins the game of a lease, or un-pins it.
+    pub fn set_foreground(&mut self, id: LeaseId, tgid: Option<i32>) {
+        publish(&mut self.bss().leases[id.slot()].foreground_tgid, tgid.unwrap_or(0));
+        self.leases_changed(0);
+    }
+
+    /// What the BPF side takes thread `pid` (initial PID namespace) for; `None` when there is no such thread.
+    ///
+    /// # Errors
+    /// The kernel refuses to run the program.
+    pub fn role_of(&self, pid: i32) -> anyhow::Result<Option<TaskRole>> {
+        let mut explain = intf::gr_explain_task { pid, tgid: 0, lease_id: 0, class_: 0 };
+        run_syscall(&self.skel.progs.explain_task, &mut explain).context("ask for a task's role")?;
+        if explain.tgid == 0 {
+            return Ok(None);
+        }
+        let class = match explain.class_ {
+            intf::gr_class_GR_FOREGROUND => Class::Foreground,
+            intf::gr_class_GR_CRITICAL => Class::Critical,
+            intf::gr_class_GR_FAMILY => Class::Family,
+            intf::gr_class_GR_BACKGROUND => Class::Background,
+            _ => Class::Normal,
+        };
+        Ok(Some(TaskRole { lease: (explain.lease_id != 0).then_some(LeaseId(explain.lease_id)), class }))
+    }
+
+    /// How long the head of the slowest queue has waited.
+    ///
+    /// # Errors
+    /// The kernel refuses to run the program, as it does once the scheduler is out.
+    pub fn longest_wait(&self) -> anyhow::Result<Duration> {
+        let mut longest = intf::gr_longest_wait { wait_ns: 0 };
+        run_syscall(&self.skel.progs.longest_wait, &mut longest).context("ask for the longest wait")?;
+        Ok(Duration::from_nanos(longest.wait_ns))
+    }
+
+    /// All counters since the attach.
+    pub fn counts(&self) -> Counts {
+        let bss = self.skel.maps.bss_data.as_deref().expect("BUG: no bss after load");
+        let mut sums = [0; stats::COUNTERS.len()];
+        for cpu in &bss.cpus[..nr_cpu_ids()] {
+            for (sum, count) in sums.iter_mut().zip(&cpu.stats) {
+                *sum += count;
+            }
+        }
+        Counts(sums)
+    }
+
+    /// Becomes readable when the kernel has disabled the scheduler.
+    pub fn exit_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the ring buffer's epoll descriptor stays open for its life, which the borrow of self bounds.
+        unsafe { BorrowedFd::borrow_raw(self.exit_events.epoll_fd()) }
+    }
+
+    /// Why the kernel has disabled the scheduler, in one sentence; `None` while it runs.
+    pub fn end_reason(&self) -> Option<String> {
+        end::end_reason(&self.skel.maps.data_data.as_deref().expect("BUG: no data after load").uei)
+    }
+
+    /// Takes the scheduler out and waits until the kernel says so.
+    ///
+    /// # Errors
+    /// The kernel still reports a scheduler two seconds later.
+    pub fn detach(mut self) -> anyhow::Result<()> {
+        drop(self.link.take());
+        let deadline = Instant::now() + DETACH_WAIT;
+        loop {
+            match self.sched_ext.state().as_deref() {
+                Some("disabled") => return Ok(()),
+                state => ensure!(Instant::now() < deadline, "the kernel still reports {state:?} after detaching"),
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn bss(&mut self) -> &mut skel::Bss {
+        self.skel.maps.bss_data.as_deref_mut().expect("BUG: no bss after load")
+    }
+
+    /// Makes every task look at its class again. Comes after the change that it announces.
+    fn leases_changed(&mut self, by: i32) {
+        let bss = self.bss();
+        bss.nr_leases = bss.nr_leases.wrapping_add_signed(by);
+        let next = bss.class_epoch.wrapping_add(1).max(1);
+        publish(&mut bss.class_epoch, next);
+    }
+}
+
+/// Opens, fills in and loads the BPF object.
+fn load(tunables: &Tunables) -> anyhow::Result<BpfSkel<'static>> {
+    // The skeleton borrows this for as long as it lives, which Rust can't say of a field beside it: 8 bytes an
+    // attach are left to the process's end. What they point to is freed with the skeleton.
+    let object: &'static mut MaybeUninit<OpenObject> = Box::leak(Box::new(MaybeUninit::uninit()));
+    let mut skel: OpenBpfSkel<'static> = scx_utils::scx_ops_open!(
+        BpfSkelBuilder::default(),
+        object,
+        gamer_ops,
+        None::<libbpf_sys::bpf_object_open_opts>
+    )?;
+    let nr_cpu_ids = nr_cpu_ids();
+    ensure!(nr_cpu_ids <= CPUS_MAX, "this machine has {nr_cpu_ids} CPUs, more than the {CPUS_MAX} we have room for");
+    tunables.write_to(&mut skel, nr_cpu_ids as u32);
+    let skel = scx_utils::scx_ops_load!(skel, gamer_ops, uei)?;
+    Ok(skel)
+}
+
+/// Highest possible CPU number plus one.
+fn nr_cpu_ids() -> usize {
+    *scx_utils::NR_CPU_IDS
+}
+
+/// The event that gamer_exit() sends, as something to wait for.
+fn watch_exit(skel: &BpfSkel<'_>) -> anyhow::Result<RingBuffer<'static>> {
+    let mut builder = RingBufferBuilder::new();
+    builder.add(&skel.maps.events, |_| 0).context("watch the scheduler's exit")?;
+    builder.build().context("watch the scheduler's exit")
+}
+
+/// Tells the two failures that a player can act upon from the others.
+fn explain_load_failure(error: anyhow::Error) -> NotReady {
+    let release = ready::kernel_release();
+    if !scx_utils::compat::malformed_scx_kfuncs().is_empty() {
+        return NotReady::BrokenBtf { release };
+    }
+    let is_denied = |cause: &(dyn std::error::Error + 'static)| {
+        cause
+            .downcast_ref::<libbpf_rs::Error>()
+            .is_some_and(|error| error.kind() == libbpf_rs::ErrorKind::PermissionDenied)
+    };
+    if error.chain().any(is_denied) { NotReady::Privilege } else { NotReady::Failed(error) }
+}
+
+/// Runs a program of type syscall on `argument`, which it reads and writes.
+fn run_syscall<T>(program: &libbpf_rs::ProgramMut<'_>, argument: &mut T) -> anyhow::Result<()> {
+    // SAFETY: the types of bpf/intf.h are plain integers without padding (asserted there); the slice spans one.
+    let bytes = unsafe { std::slice::from_raw_parts_mut(ptr::from_mut(argument).cast::<u8>(), size_of::<T>()) };
+    let output = program.test_run(ProgramInput { context_in: Some(bytes), ..ProgramInput::default() })?;
+    ensure!(output.return_value == 0, "the program returned {}", output.return_value.cast_signed());
+    Ok(())
+}
+
+/// Writes a word that BPF programs on other CPUs read: not torn, and after what the caller wrote before.
+fn publish<T: Copy>(word: &mut T, value: T) {
+    std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+    // SAFETY: word is a valid, aligned, exclusive reference; volatile because the kernel reads it behind our back.
+    unsafe { ptr::write_volatile(word, value) }
+    std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+}

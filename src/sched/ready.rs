@@ -1,0 +1,164 @@
+//! Can a scheduler attach here? Asked before the kernel answers with a bare errno.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+
+use crate::session::protocol::ErrorKind;
+
+/// Why the scheduler can't attach, in the player's words.
+#[derive(Debug)]
+pub enum NotReady {
+    /// The kernel has no sched_ext.
+    NoSchedExt {
+        /// Release of the running kernel.
+        release: String,
+    },
+    /// The kernel's type information describes sched_ext's functions wrongly, so it refuses every scheduler.
+    BrokenBtf {
+        /// Release of the running kernel.
+        release: String,
+    },
+    /// We may not load BPF programs.
+    Privilege,
+    /// Another sched_ext scheduler is in place.
+    OtherScheduler {
+        /// Its name, as the kernel lists it.
+        name: String,
+    },
+    /// Anything else, told by the step that failed.
+    Failed(anyhow::Error),
+}
+
+impl NotReady {
+    /// The kind as it goes over the wire.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoSchedExt { .. } | Self::BrokenBtf { .. } => ErrorKind::Kernel,
+            Self::Privilege => ErrorKind::Privilege,
+            Self::OtherScheduler { .. } => ErrorKind::OtherScheduler,
+            Self::Failed(_) => ErrorKind::Attach,
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NoSchedExt { .. } => "boot a kernel with CONFIG_SCHED_CLASS_EXT=y, 6.18 or later".to_owned(),
+            Self::BrokenBtf { .. } => "boot another kernel: this one was built with a pahole before 1.26".to_owned(),
+            Self::Privilege => "start scx_gamer as root".to_owned(),
+            Self::OtherScheduler { .. } => {
+                "stop it first: `scxctl stop`, `systemctl stop scx`, or Ctrl+C where it runs".to_owned()
+            }
+            Self::Failed(_) => return None,
+        })
+    }
+}
+
+impl fmt::Display for NotReady {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSchedExt { release } => write!(f, "this kernel ({release}) has no sched_ext"),
+            Self::BrokenBtf { release } => {
+                write!(f, "this kernel ({release}) refuses every sched_ext scheduler because its BTF is broken")
+            }
+            Self::Privilege => write!(f, "no permission to load a scheduler into the kernel"),
+            Self::OtherScheduler { name } => write!(f, "another sched_ext scheduler is active ({name})"),
+            Self::Failed(error) => write!(f, "the scheduler could not be attached: {error:#}"),
+        }
+    }
+}
+
+impl std::error::Error for NotReady {}
+
+impl From<anyhow::Error> for NotReady {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// sched_ext's directory in sysfs.
+#[derive(Clone, Debug)]
+pub struct SchedExtDir {
+    path: PathBuf,
+}
+
+impl SchedExtDir {
+    /// The directory below `sysfs`, `/sys` outside of tests.
+    pub fn at(sysfs: &Path) -> Self {
+        Self { path: sysfs.join("kernel/sched_ext") }
+    }
+
+    /// `disabled`, `enabling`, `enabled` or `disabling`; `None` where the kernel has no sched_ext.
+    pub fn state(&self) -> Option<String> {
+        self.read("state")
+    }
+
+    /// Name of the attached scheduler.
+    pub fn scheduler(&self) -> Option<String> {
+        self.read("root/ops")
+    }
+
+    /// What the directory alone tells against attaching.
+    ///
+    /// # Errors
+    /// No sched_ext in this kernel, or another scheduler in place.
+    pub fn check(&self) -> Result<(), NotReady> {
+        match self.state().as_deref() {
+            None => Err(NotReady::NoSchedExt { release: kernel_release() }),
+            Some("disabled") => Ok(()),
+            Some(state) => {
+                let name = self.scheduler().unwrap_or_else(|| format!("{state}, without a name"));
+                Err(NotReady::OtherScheduler { name })
+            }
+        }
+    }
+
+    fn read(&self, name: &str) -> Option<String> {
+        Some(fs::read_to_string(self.path.join(name)).ok()?.trim().to_owned())
+    }
+}
+
+/// Release of the running kernel, as `uname -r` prints it.
+pub fn kernel_release() -> String {
+    nix::sys::utsname::uname()
+        .map_or_else(|_| "unknown".to_owned(), |name| name.release().to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tempfile::TempDir;
+
+    fn sysfs(files: &[(&str, &str)]) -> TempDir {
+        let root = tempfile::tempdir().expect("temporary directory");
+        for (name, text) in files {
+            let path = root.path().join("kernel/sched_ext").join(name);
+            fs::create_dir_all(path.parent().expect("file in a directory")).expect("create directory");
+            fs::write(path, text).expect("write");
+        }
+        root
+    }
+
+    #[test]
+    fn a_kernel_without_the_directory_has_no_sched_ext() {
+        let root = sysfs(&[]);
+        assert!(matches!(SchedExtDir::at(root.path()).check(), Err(NotReady::NoSchedExt { .. })));
+    }
+
+    #[test]
+    fn a_scheduler_in_place_is_named() {
+        let root = sysfs(&[("state", "enabled\n"), ("root/ops", "lavd_1.1.4\n")]);
+        let Err(NotReady::OtherScheduler { name }) = SchedExtDir::at(root.path()).check() else {
+            panic!("the other scheduler was not seen");
+        };
+        assert_eq!(name, "lavd_1.1.4");
+    }
+
+    #[test]
+    fn a_disabled_sched_ext_is_ready() {
+        let root = sysfs(&[("state", "disabled\n")]);
+        assert!(SchedExtDir::at(root.path()).check().is_ok());
+    }
+}

@@ -1,0 +1,70 @@
+//! What the BPF side counts, each with a sentence: the one table of metrics.
+
+use super::skel::intf;
+
+/// One counter: its index in `enum gr_stat`, its name, and what it counts.
+pub struct Counter {
+    /// Index in the BPF side's array.
+    pub index: u32,
+    /// Name in tables and logs.
+    pub name: &'static str,
+    /// What one count means.
+    pub meaning: &'static str,
+}
+
+const fn counter(index: u32, name: &'static str, meaning: &'static str) -> Counter {
+    Counter { index, name, meaning }
+}
+
+/// Every counter, in the order of `enum gr_stat`.
+pub const COUNTERS: [Counter; intf::gr_stat_GR_NR_STATS as usize] = [
+    counter(intf::gr_stat_GR_STAT_IDLE_DISPATCH, "idle_dispatch", "wake-ups that found an idle CPU and ran there"),
+    counter(intf::gr_stat_GR_STAT_RR_ENQUEUE, "rr_enqueue", "tasks queued on their own CPU, in turn"),
+    counter(intf::gr_stat_GR_STAT_EDF_ENQUEUE, "edf_enqueue", "tasks queued for all CPUs, by deadline"),
+    counter(intf::gr_stat_GR_STAT_URGENT_ENQUEUE, "urgent_enqueue", "tasks queued ahead of everybody else"),
+    counter(intf::gr_stat_GR_STAT_PREEMPT, "preempt", "tasks put off a CPU for the game or a critical task"),
+    counter(intf::gr_stat_GR_STAT_FLOOR_TURN, "floor_turn", "turns of 0.5 ms that the game gave to others"),
+    counter(intf::gr_stat_GR_STAT_RESCUE, "rescue", "turns given to a task that had waited too long"),
+    counter(intf::gr_stat_GR_STAT_STEAL, "steal", "tasks taken from another CPU's queue by an idle CPU"),
+    counter(intf::gr_stat_GR_STAT_NO_TASK_CTX, "no_task_ctx", "tasks seen without a context"),
+];
+
+/// Values of all counters, summed over CPUs.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Counts(pub [u64; intf::gr_stat_GR_NR_STATS as usize]);
+
+impl Counts {
+    /// Value of the counter called `name`.
+    pub fn get(&self, name: &str) -> Option<u64> {
+        COUNTERS.iter().position(|counter| counter.name == name).map(|index| self.0[index])
+    }
+}
+
+impl std::fmt::Display for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (counter, value) in COUNTERS.iter().zip(self.0) {
+            write!(f, "{}{}={value}", if counter.index == 0 { "" } else { " " }, counter.name)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_the_order_of_the_enum() {
+        for (position, counter) in COUNTERS.iter().enumerate() {
+            assert_eq!(counter.index as usize, position, "{}", counter.name);
+        }
+    }
+
+    #[test]
+    fn counts_are_found_by_name() {
+        let mut counts = Counts([0; COUNTERS.len()]);
+        counts.0[intf::gr_stat_GR_STAT_RESCUE as usize] = 7;
+        assert_eq!(counts.get("rescue"), Some(7));
+        assert_eq!(counts.get("no_such"), None);
+    }
+}

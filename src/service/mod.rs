@@ -1,0 +1,215 @@
+//! Root's side: owns the attached scheduler, and gives the machine back when nobody holds it any more.
+
+pub mod cli;
+mod leases;
+mod peer;
+mod wake;
+
+use std::io::Write as _;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use anyhow::bail;
+use log::LevelFilter;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+
+use self::cli::Options;
+use self::leases::Next;
+use self::leases::Owner as _;
+use self::leases::Session;
+use self::wake::Wake;
+use self::wake::Wakes;
+use crate::sched::NotReady;
+use crate::sched::Scheduler;
+use crate::session::transport::Transport;
+
+/// Exit status for values that name something which does not exist.
+const STATUS_BAD_INPUT: u8 = 2;
+
+/// Sends what we, and with `-v` libbpf, have to say to stderr. Started by the wrapper we only speak up when
+/// something is wrong: the session carries the rest.
+pub fn log_to_stderr(options: &Options) {
+    let level = match (options.verbosity, options.is_child) {
+        (0, true) => LevelFilter::Warn,
+        (0, false) => LevelFilter::Info,
+        (1, _) => LevelFilter::Debug,
+        _ => LevelFilter::Trace,
+    };
+    // libbpf warns at length about what we explain in a sentence.
+    let libraries = match options.verbosity {
+        0 => LevelFilter::Off,
+        1 => LevelFilter::Warn,
+        _ => LevelFilter::Debug,
+    };
+    env_logger::Builder::new()
+        .filter_level(libraries)
+        .filter_module("scx_gamer_run", level)
+        .format(|out, record| writeln!(out, "scx_gamer: {}", record.args().to_string().trim_end()))
+        .init();
+    scx_utils::init_libbpf_logging(None);
+}
+
+/// Runs `scx_gamer` until a signal, its session or the kernel ends it.
+pub fn run(options: &Options) -> ExitCode {
+    if options.has_polling_ms {
+        log::warn!("--polling-ms has no effect: the scheduler does not poll");
+    }
+    if let Some(tgid) = options.foreground_tgid
+        && kill(Pid::from_raw(tgid), None).is_err()
+    {
+        log::error!("--foreground-pid {tgid}: there is no such process; nothing was attached");
+        return ExitCode::from(STATUS_BAD_INPUT);
+    }
+    let outcome = if options.is_child { serve_parent(options) } else { run_directly(options) };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::error!("{error:#}");
+            if let Some(hint) = error.downcast_ref::<NotReady>().and_then(NotReady::hint) {
+                log::error!("Hint: {hint}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// In a terminal: attach at once, leave on Ctrl+C.
+fn run_directly(options: &Options) -> anyhow::Result<()> {
+    let mut wakes = Wakes::new()?;
+    let mut owner = Owner::new(options);
+    let (scheduler, took) = owner.attach()?;
+    log::info!("attached {} in {} ms; Ctrl+C detaches", scheduler.name(), took.as_millis());
+    if let Some(tgid) = options.foreground_tgid {
+        let lease = scheduler.begin_lease(tgid)?;
+        scheduler.set_foreground(lease, Some(tgid));
+        log::info!("the game is process {tgid}");
+    }
+    owner.watch(&mut wakes)?;
+    loop {
+        match wakes.wait()? {
+            Wake::Signal => return owner.detach(),
+            Wake::KernelExit => return owner.explain_end(),
+            Wake::Watchdog => owner.check_progress()?,
+            Wake::Session => {}
+        }
+    }
+}
+
+/// Started by the wrapper: serve the session on standard input, leave with it.
+fn serve_parent(options: &Options) -> anyhow::Result<()> {
+    let stdin = std::io::stdin().as_fd().try_clone_to_owned().context("take the session from standard input")?;
+    let mut session = Session::new(Transport::from(stdin))?;
+    let mut wakes = Wakes::new()?;
+    wakes.add_session(session.as_fd())?;
+    let mut owner = Owner::new(options);
+    loop {
+        match wakes.wait()? {
+            Wake::Session => {
+                let next = session.answer(&mut owner);
+                owner.watch(&mut wakes)?;
+                if next == Next::Over {
+                    session.release(&mut owner);
+                    return owner.detach();
+                }
+            }
+            Wake::Signal => {
+                session.tell_end("scx_gamer was told to stop");
+                return owner.detach();
+            }
+            Wake::KernelExit => {
+                let why = owner.explain_end();
+                session.tell_end(&why.as_ref().map_or_else(ToString::to_string, |()| "it was detached".to_owned()));
+                return why;
+            }
+            Wake::Watchdog => {
+                if let Err(why) = owner.check_progress() {
+                    session.tell_end(&why.to_string());
+                    return owner.detach().and(Err(why));
+                }
+            }
+        }
+    }
+}
+
+/// The scheduler, once somebody wants it. Dropping it detaches.
+struct Owner<'a> {
+    options: &'a Options,
+    scheduler: Option<Scheduler>,
+    is_watched: bool,
+}
+
+impl<'a> Owner<'a> {
+    fn new(options: &'a Options) -> Self {
+        Self { options, scheduler: None, is_watched: false }
+    }
+
+    /// Lets the kernel's exit and the watchdog wake us from the attach on.
+    fn watch(&mut self, wakes: &mut Wakes) -> anyhow::Result<()> {
+        if let Some(scheduler) = &self.scheduler
+            && !self.is_watched
+        {
+            wakes.add_kernel_exit(scheduler.exit_fd())?;
+            if let Some(secs) = self.options.watchdog_secs {
+                wakes.add_watchdog(Duration::from_secs(secs) / 4)?;
+            }
+            self.is_watched = true;
+        }
+        Ok(())
+    }
+
+    /// Fails when a queued task has waited longer than the watchdog allows.
+    fn check_progress(&self) -> anyhow::Result<()> {
+        let (Some(scheduler), Some(limit_secs)) = (&self.scheduler, self.options.watchdog_secs) else {
+            return Ok(());
+        };
+        let waited = scheduler.longest_wait()?;
+        if waited >= Duration::from_secs(limit_secs) {
+            bail!(
+                "a queued task has waited {:.1} s, longer than --watchdog-secs {limit_secs} allows",
+                waited.as_secs_f64()
+            );
+        }
+        Ok(())
+    }
+
+    /// Why the kernel disabled the scheduler, as an error; its remains are taken out.
+    fn explain_end(&mut self) -> anyhow::Result<()> {
+        let why =
+            self.scheduler.as_ref().and_then(Scheduler::end_reason).unwrap_or_else(|| "no reason given".to_owned());
+        self.detach()?;
+        bail!("the kernel ended the scheduler: {why}")
+    }
+
+    /// Gives the machine back, if we have it.
+    fn detach(&mut self) -> anyhow::Result<()> {
+        let Some(scheduler) = self.scheduler.take() else { return Ok(()) };
+        log::debug!("{}", scheduler.counts());
+        scheduler.detach()?;
+        log::info!("detached; the kernel's scheduler is back");
+        Ok(())
+    }
+}
+
+impl leases::Owner for Owner<'_> {
+    fn attach(&mut self) -> Result<(&mut Scheduler, Duration), NotReady> {
+        let started = Instant::now();
+        let scheduler = match self.scheduler.take() {
+            Some(scheduler) => scheduler,
+            None => Scheduler::attach(&self.options.tunables, Path::new("/sys"))?,
+        };
+        Ok((self.scheduler.insert(scheduler), started.elapsed()))
+    }
+
+    fn scheduler(&mut self) -> Option<&mut Scheduler> {
+        self.scheduler.as_mut()
+    }
+
+    fn proc_root(&self) -> &Path {
+        Path::new("/proc")
+    }
+}
