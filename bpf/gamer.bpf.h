@@ -83,6 +83,7 @@ struct cpu_ctx {
 	u64 rescue_look_ns;	/* when to look next for a starved task */
 	u64 stats[GR_NR_STATS];
 	u32 own_queue_was_first;
+	u32 urgent_is_elsewhere;	/* the last dispatch found none that may run here */
 } __attribute__((aligned(64)));
 
 /* main.bpf.c */

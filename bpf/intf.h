@@ -28,6 +28,7 @@ enum gr_class {
 /* Counters, one copy a CPU; src/sched/stats.rs says in a sentence what each one counts. */
 enum gr_stat {
 	GR_STAT_IDLE_DISPATCH,
+	GR_STAT_SYNC_DISPATCH,
 	GR_STAT_RR_ENQUEUE,
 	GR_STAT_EDF_ENQUEUE,
 	GR_STAT_URGENT_ENQUEUE,

@@ -35,18 +35,34 @@ u64 system_vtime;	/* the furthest that any task has got; moves forward only, rac
 /* Not const: the kernel's own timeout for a stall, after which it takes the machine back. */
 #define KERNEL_TIMEOUT_MS 5000U
 
+/*
+ * True if nobody waits who would go before a task put straight on @cpu, past all queues. While a game runs
+ * the answer is no: whoever is put there holds the CPU until its slice ends or somebody kicks it.
+ */
+static bool may_skip_queues(s32 cpu)
+{
+	return !nr_leases && !nr_urgent && !nr_shared && !cpu_ctx_of(cpu)->nr_queued;
+}
+
 s32 BPF_STRUCT_OPS(gamer_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
 {
 	struct task_ctx *taskc;
 	bool is_idle = false;
 	s32 cpu = scx_bpf_select_cpu_dfl(p, prev_cpu, wake_flags, &is_idle);
 
-	if (!is_idle)
-		return cpu;
+	if (!is_idle) {
+		/* A waker that is about to sleep hands its CPU over. */
+		s32 this_cpu = bpf_get_smp_processor_id();
+
+		if (!(wake_flags & SCX_WAKE_SYNC) || !may_skip_queues(this_cpu) ||
+		    !bpf_cpumask_test_cpu(this_cpu, p->cpus_ptr))
+			return cpu;
+		cpu = this_cpu;
+	}
 	taskc = task_ctx_of(p);
 	if (taskc)
 		refresh_class(p, taskc, scx_bpf_now());
-	stat_inc(cpu_ctx_of(bpf_get_smp_processor_id()), GR_STAT_IDLE_DISPATCH);
+	stat_inc(cpu_ctx_of(bpf_get_smp_processor_id()), is_idle ? GR_STAT_IDLE_DISPATCH : GR_STAT_SYNC_DISPATCH);
 	scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, slice_max_ns, 0);
 	return cpu;
 }
@@ -63,11 +79,16 @@ void BPF_STRUCT_OPS(gamer_enqueue, struct task_struct *p, u64 enq_flags)
 		return;
 	}
 	refresh_class(p, taskc, now_ns);
+	/* Nobody else can take it and nobody waits: spare it the way through a queue. */
+	if (p->nr_cpus_allowed == 1 && may_skip_queues(scx_bpf_task_cpu(p))) {
+		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, slice_max_ns, enq_flags);
+		return;
+	}
 	queue_task(p, taskc, now_ns, enq_flags);
 	arm_wakeup_timer();
 
 	/* Nobody has looked for an idle CPU yet if it comes back from running. */
-	if (!__COMPAT_is_enq_cpu_selected(enq_flags)) {
+	if (!__COMPAT_is_enq_cpu_selected(enq_flags) && p->nr_cpus_allowed > 1) {
 		cpu = scx_bpf_pick_idle_cpu(p->cpus_ptr, 0);
 		if (cpu >= 0) {
 			scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
@@ -99,11 +120,13 @@ void BPF_STRUCT_OPS(gamer_dispatch, s32 cpu, struct task_struct *prev)
 	struct cpu_ctx *cpuc = cpu_ctx_of(cpu);
 	bool others_wait = nr_shared || cpuc->nr_queued;
 
+	cpuc->urgent_is_elsewhere = false;
 	if (nr_urgent || (others_wait && is_urgent(prev))) {
 		if (others_wait && give_turn_to_others(cpu, cpuc, scx_bpf_now()))
 			return;
 		if (nr_urgent && scx_bpf_dsq_move_to_local(DSQ_URGENT, 0))
 			return;
+		cpuc->urgent_is_elsewhere = nr_urgent;	/* those may not run here: no reason to kick ourselves */
 		if (is_urgent(prev) && keep(prev))
 			return;
 	}
@@ -128,8 +151,15 @@ void BPF_STRUCT_OPS(gamer_running, struct task_struct *p)
 	taskc->ran_before_ns = p->se.sum_exec_runtime;
 	if (time_is_before(system_vtime, taskc->vtime))
 		system_vtime = taskc->vtime;
-	if (!taskc->is_urgent)
-		cpuc->is_preemptible = true;
+	if (taskc->is_urgent)
+		return;
+	/*
+	 * A full barrier, paired with the count of queue_task(): either an urgent task that is queued right
+	 * now sees that we can be preempted, or we see it here.
+	 */
+	__sync_lock_test_and_set(&cpuc->is_preemptible, true);
+	if (nr_urgent && !cpuc->turn_end_ns && !cpuc->urgent_is_elsewhere)
+		scx_bpf_kick_cpu(scx_bpf_task_cpu(p), SCX_KICK_PREEMPT);
 }
 
 void BPF_STRUCT_OPS(gamer_stopping, struct task_struct *p, bool runnable)

@@ -41,7 +41,8 @@ __hidden void queue_task(struct task_struct *p, struct task_ctx *taskc, u64 now_
 	struct cpu_ctx *cpuc = cpu_ctx_of(cpu);
 	u64 deadline;
 
-	leave_queue(taskc);	/* a queued task whose affinity changed comes here again */
+	if (taskc->queue)	/* it was queued, and its affinity or priority changed */
+		leave_queue(taskc);
 	taskc->queued_at_ns = now_ns;
 	/* A task that slept for long may claim no more than the credit. */
 	if (time_is_before(taskc->vtime, system_vtime - slice_lag_ns))

@@ -19,6 +19,7 @@ const fn counter(index: u32, name: &'static str, meaning: &'static str) -> Count
 /// Every counter, in the order of `enum gr_stat`.
 pub const COUNTERS: [Counter; intf::gr_stat_GR_NR_STATS as usize] = [
     counter(intf::gr_stat_GR_STAT_IDLE_DISPATCH, "idle_dispatch", "wake-ups that found an idle CPU and ran there"),
+    counter(intf::gr_stat_GR_STAT_SYNC_DISPATCH, "sync_dispatch", "tasks that a waker about to sleep handed its CPU"),
     counter(intf::gr_stat_GR_STAT_RR_ENQUEUE, "rr_enqueue", "tasks queued on their own CPU, in turn"),
     counter(intf::gr_stat_GR_STAT_EDF_ENQUEUE, "edf_enqueue", "tasks queued for all CPUs, by deadline"),
     counter(intf::gr_stat_GR_STAT_URGENT_ENQUEUE, "urgent_enqueue", "tasks queued ahead of everybody else"),
