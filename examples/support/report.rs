@@ -5,6 +5,9 @@ use serde::Serialize;
 
 use crate::sched_ext::SchedExt;
 
+/// The game's line on standard error when the warm-up is over.
+pub const COUNTING: &str = "synthetic_game: counting frames";
+
 /// What the player would have seen.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct GameReport {

@@ -38,6 +38,10 @@ impl SchedExt {
     pub fn is_enabled(&self) -> bool {
         self.state.as_deref() == Some("enabled")
     }
+
+    pub fn is_disabled(&self) -> bool {
+        self.state.as_deref() == Some("disabled")
+    }
 }
 
 impl fmt::Display for SchedExt {

@@ -16,6 +16,7 @@ use crate::input::InputReader;
 use crate::jobs::JobPool;
 use crate::process::available_cpus;
 use crate::process::cpu_seconds;
+use crate::report::COUNTING;
 use crate::report::GameConfig;
 use crate::sched_ext;
 use crate::sched_ext::SchedExt;
@@ -129,7 +130,7 @@ fn render(
         spin(work.render);
         limiter.sleep_to_next_frame();
         if frame + 1 == config.warmup_frames {
-            eprintln!("{}", COUNTING);
+            eprintln!("{COUNTING}");
             if let Some(input) = input {
                 input.start_counting();
             }
@@ -153,9 +154,6 @@ fn render(
         scheduler: [before, look()],
     }
 }
-
-/// The line on standard error that says the warm-up is over.
-pub const COUNTING: &str = "synthetic_game: counting frames";
 
 fn look() -> SchedExt {
     SchedExt::read(Path::new(sched_ext::ROOT))

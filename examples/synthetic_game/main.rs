@@ -59,7 +59,7 @@ struct Args {
     warmup_frames: u32,
 
     /// CPU time of one frame over all threads when alone
-    #[arg(long, value_name = "USEC", default_value_t = 12_000,
+    #[arg(long, value_name = "USEC", default_value_t = 9_000,
           value_parser = clap::value_parser!(u64).range(100..=1_000_000))]
     work_us: u64,
 
