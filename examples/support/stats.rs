@@ -1,4 +1,4 @@
-//! What a list of measured durations says: percentiles, the slowest 1 %, frame rates.
+//! What a list of measured durations says: quantiles, the slowest 1 %, frame rates.
 //!
 //! Exact, from the sorted samples themselves: a histogram would round the few slow frames that
 //! are all we look at.
@@ -21,9 +21,11 @@ impl Samples {
         self.sorted_ns.len()
     }
 
-    /// The smallest sample that at least `percent` % of all samples do not exceed (nearest rank).
-    pub fn percentile_ns(&self, percent: f64) -> u64 {
-        let rank = (percent / 100.0 * self.count() as f64).ceil() as usize;
+    /// The smallest sample that at least `per_mille` ‰ of all samples do not exceed (nearest rank).
+    ///
+    /// In whole ‰, because 99.9 % of 1000 in floating point is a little more than 999.
+    pub fn quantile_ns(&self, per_mille: usize) -> u64 {
+        let rank = (per_mille * self.count()).div_ceil(1000);
         self.sorted_ns[rank.clamp(1, self.count()) - 1]
     }
 
@@ -65,21 +67,21 @@ mod tests {
     }
 
     #[test]
-    fn a_percentile_is_a_sample_that_was_measured() {
+    fn a_quantile_is_a_sample_that_was_measured() {
         let samples = one_to(1000);
-        assert_eq!(samples.percentile_ns(50.0), 500);
-        assert_eq!(samples.percentile_ns(99.0), 990);
-        assert_eq!(samples.percentile_ns(99.9), 999);
-        assert_eq!(samples.percentile_ns(100.0), 1000);
+        assert_eq!(samples.quantile_ns(500), 500);
+        assert_eq!(samples.quantile_ns(990), 990);
+        assert_eq!(samples.quantile_ns(999), 999);
+        assert_eq!(samples.quantile_ns(1000), 1000);
         assert_eq!(samples.max_ns(), 1000);
     }
 
     #[test]
-    fn percentiles_of_one_sample_are_that_sample() {
+    fn quantiles_of_one_sample_are_that_sample() {
         let samples = Samples::new(vec![7]).expect("not empty");
-        assert_eq!(samples.percentile_ns(0.0), 7);
-        assert_eq!(samples.percentile_ns(50.0), 7);
-        assert_eq!(samples.percentile_ns(99.9), 7);
+        assert_eq!(samples.quantile_ns(0), 7);
+        assert_eq!(samples.quantile_ns(500), 7);
+        assert_eq!(samples.quantile_ns(999), 7);
     }
 
     #[test]

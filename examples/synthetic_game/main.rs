@@ -111,21 +111,21 @@ fn main() -> Result<()> {
 
 fn summarise(played: frames::Played, config: GameConfig) -> Option<GameReport> {
     let frames = Samples::new(played.frames_ns)?;
-    let frame_ms = |percent| frames.percentile_ns(percent) as f64 / 1e6;
+    let frame_ms = |per_mille| frames.quantile_ns(per_mille) as f64 / 1e6;
     Some(GameReport {
         frames: frames.count(),
         avg_fps: fps(frames.mean_ns()),
         low_1pct_fps: fps(frames.slowest_1pct_mean_ns()),
         frame_ms: FrameTimes {
-            p50: frame_ms(50.0),
-            p99: frame_ms(99.0),
-            p99_9: frame_ms(99.9),
+            p50: frame_ms(500),
+            p99: frame_ms(990),
+            p99_9: frame_ms(999),
             max: frames.max_ns() as f64 / 1e6,
         },
         input_us: Samples::new(played.input_delays_ns).map(|delays| InputTimes {
             reports: delays.count(),
-            p50: delays.percentile_ns(50.0) as f64 / 1e3,
-            p99: delays.percentile_ns(99.0) as f64 / 1e3,
+            p50: delays.quantile_ns(500) as f64 / 1e3,
+            p99: delays.quantile_ns(990) as f64 / 1e3,
         }),
         cpu_pct: played.cpu_pct,
         scheduler: played.scheduler,
