@@ -50,6 +50,8 @@ pub struct Cell {
     pub load: LoadKind,
     /// Started through scx-gamer-run.
     pub with_us: bool,
+    /// The same as an earlier cell: the difference is the machine's, not the scheduler's.
+    pub again: bool,
 }
 
 /// What came out.
@@ -57,6 +59,7 @@ pub struct Cell {
 pub struct Outcome {
     pub name: String,
     pub with_us: bool,
+    pub again: bool,
     pub game: GameReport,
     pub load: LoadReport,
     /// sched_ext before the cell, and after it.
@@ -73,8 +76,9 @@ impl Cell {
             LoadKind::None => "alone".to_string(),
             kind => format!("{kind} load"),
         };
+        let again = if self.again { " again" } else { "" };
         let by = if self.with_us { ", scx-gamer-run" } else { "" };
-        format!("{cap}, {beside}{by}")
+        format!("{cap}, {beside}{again}{by}")
     }
 
     /// Plays `frames` frames beside the load. `spins_per_ms` makes this cell's frames the same
@@ -101,6 +105,7 @@ impl Cell {
         Ok(Outcome {
             name: self.name(),
             with_us: self.with_us,
+            again: self.again,
             game,
             load,
             around: [before, after],

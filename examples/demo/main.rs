@@ -95,9 +95,14 @@ fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// The three cells of each frame cap, in the order of the table.
+/// The cells of each frame cap, in the order of the table.
 fn cells(args: &Args) -> Vec<Cell> {
-    let row = |fps, load, with_us| Cell { fps, load, with_us };
+    let row = |fps, load, with_us| Cell {
+        fps,
+        load,
+        with_us,
+        again: false,
+    };
     args.fps
         .iter()
         .flat_map(|&fps| {
@@ -105,6 +110,10 @@ fn cells(args: &Args) -> Vec<Cell> {
                 row(fps, LoadKind::None, false),
                 row(fps, args.load, false),
                 row(fps, args.load, true),
+                Cell {
+                    again: true,
+                    ..row(fps, LoadKind::None, false)
+                },
             ]
         })
         .collect()
@@ -160,6 +169,12 @@ fn print_text(outcomes: &[Outcome]) {
     println!("p99 frame time, times that of the game alone:");
     for (name, ratio) in table::p99_ratios(outcomes) {
         println!("  {ratio:6.2}  {name}");
+    }
+    if !table::was_steady(outcomes) {
+        println!(
+            "The machine was not steady: the game alone differs too much from itself. \
+             Run this again when nothing else runs."
+        );
     }
     for outcome in outcomes.iter().filter(|outcome| outcome.with_us) {
         println!("\nsched_ext, {}:", outcome.name);

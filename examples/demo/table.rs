@@ -20,6 +20,9 @@ const HEADER: [&str; 11] = [
     "load waits",
 ];
 
+/// Two runs alone differ by less on a quiet machine.
+const STEADY_RATIO: f64 = 1.3;
+
 /// The table and its key.
 pub fn table(outcomes: &[Outcome]) -> String {
     let mut table = Table::new();
@@ -60,20 +63,33 @@ fn row(outcome: &Outcome) -> Vec<String> {
     ]
 }
 
-/// p99 frame time of each cell ÷ that of the cell alone with the same frame cap.
+/// p99 frame time of each cell ÷ that of the game alone, the first time, with the same frame cap.
 pub fn p99_ratios(outcomes: &[Outcome]) -> Vec<(&str, f64)> {
-    let alone = |outcome: &Outcome| outcome.load.kind == "none";
     outcomes
         .iter()
-        .filter(|outcome| !alone(outcome))
-        .filter_map(|outcome| {
-            let baseline = outcomes
-                .iter()
-                .find(|other| alone(other) && other.game.config.fps == outcome.game.config.fps)?;
-            let ratio = outcome.game.frame_ms.p99 / baseline.game.frame_ms.p99;
-            Some((outcome.name.as_str(), ratio))
-        })
+        .filter(|outcome| !is_baseline(outcome))
+        .filter_map(|outcome| Some((outcome.name.as_str(), p99_ratio(outcome, outcomes)?)))
         .collect()
+}
+
+/// Whether the game alone came out much the same both times.
+pub fn was_steady(outcomes: &[Outcome]) -> bool {
+    outcomes
+        .iter()
+        .filter(|outcome| outcome.again)
+        .filter_map(|outcome| p99_ratio(outcome, outcomes))
+        .all(|ratio| (1.0 / STEADY_RATIO..=STEADY_RATIO).contains(&ratio))
+}
+
+fn p99_ratio(outcome: &Outcome, outcomes: &[Outcome]) -> Option<f64> {
+    let baseline = outcomes
+        .iter()
+        .find(|other| is_baseline(other) && other.game.config.fps == outcome.game.config.fps)?;
+    Some(outcome.game.frame_ms.p99 / baseline.game.frame_ms.p99)
+}
+
+fn is_baseline(outcome: &Outcome) -> bool {
+    outcome.load.kind == "none" && !outcome.with_us && !outcome.again
 }
 
 #[cfg(test)]
@@ -94,6 +110,7 @@ mod tests {
         Outcome {
             name: name.into(),
             with_us: false,
+            again: false,
             game: GameReport {
                 frames: 600,
                 avg_fps: 100.0,
@@ -142,6 +159,21 @@ mod tests {
             p99_ratios(&outcomes),
             [("uncapped mixed", 5.0), ("capped mixed", 2.0)]
         );
+    }
+
+    #[test]
+    fn a_game_alone_that_differs_from_itself_is_told() {
+        let twice = |second_p99| {
+            let again = Outcome {
+                again: true,
+                ..outcome("uncapped again", "none", 0, second_p99)
+            };
+            [outcome("uncapped", "none", 0, 10.0), again]
+        };
+        assert!(was_steady(&twice(11.0)));
+        assert!(!was_steady(&twice(20.0)));
+        assert!(!was_steady(&twice(5.0)));
+        assert_eq!(p99_ratios(&twice(20.0)), [("uncapped again", 2.0)]);
     }
 
     #[test]
