@@ -28,6 +28,7 @@ extern const volatile u64 wakeup_timer_ns;
 #define FLOOR_PCT 5
 #define FLOOR_WINDOW_NS (100 * NSEC_PER_MSEC)
 #define FLOOR_TURN_NS (500 * NSEC_PER_USEC)
+#define FLOOR_LATE_NS (10 * NSEC_PER_MSEC)	/* the game's slice ends at a tick: up to 10 ms late at 100 Hz */
 
 /*
  * Nobody waits longer than 500 ms. The head of a queue may be younger than the task that waits longest by
@@ -55,7 +56,7 @@ enum gr_queue {
 /* One a task, allocated in init_task. Written under the task's rq lock; class and family by their owners. */
 struct task_ctx {
 	u64 vtime;		/* CPU time used, scaled by weight */
-	u64 ran_before_ns;	/* p->se.sum_exec_runtime when it last started to run */
+	u64 charged_until_ns;	/* p->se.sum_exec_runtime up to which it was charged */
 	u64 bucket_ns;		/* leaky bucket of CPU time, as of bucket_at_ns */
 	u64 bucket_at_ns;
 	u64 queued_at_ns;	/* when it last entered a queue */
@@ -81,6 +82,9 @@ struct cpu_ctx {
 
 	u64 floor_due_ns;	/* when the others are owed their next turn */
 	u64 rescue_look_ns;	/* when to look next for a starved task */
+	u64 nr_runs;		/* tasks that began to run */
+	u64 seen_runs;		/* nr_runs as longest_wait() saw it ... */
+	u64 seen_at_ns;		/* ... and since when it has not moved */
 	u64 stats[GR_NR_STATS];
 	u32 own_queue_was_first;
 	u32 urgent_is_elsewhere;	/* the last dispatch found none that may run here */
@@ -106,6 +110,10 @@ struct {
 	__type(value, struct task_ctx);
 } task_ctxs __weak SEC(".maps");
 
+#ifndef max
+#define max(a, b) ({ typeof(a) _a = (a); typeof(b) _b = (b); _a > _b ? _a : _b; })
+#endif
+
 static inline struct cpu_ctx *cpu_ctx_of(s32 cpu)
 {
 	return &cpus[cpu & (GR_CPUS_MAX - 1)];
@@ -121,6 +129,9 @@ static inline struct task_ctx *task_ctx_of(struct task_struct *p)
 {
 	return bpf_task_storage_get(&task_ctxs, p, 0, 0);
 }
+
+/* main.bpf.c: the kernel calls dispatch before it calls stopping for the task that ran, so both may charge it. */
+__hidden void charge(struct task_struct *p, struct task_ctx *taskc, struct cpu_ctx *cpuc, u64 now_ns);
 
 /* family.bpf.c: who belongs to the game? */
 __hidden struct gr_lease *live_lease_of(struct task_ctx *taskc);
@@ -138,7 +149,7 @@ __hidden bool steal_from_others(s32 cpu, struct cpu_ctx *cpuc);
 
 /* preempt.bpf.c: who gives way to the game, and when does the game give way? */
 __hidden void preempt_for(struct task_struct *p, u64 now_ns);
-__hidden bool give_turn_to_others(s32 cpu, struct cpu_ctx *cpuc, u64 now_ns);
+__hidden bool give_turn_to_others(s32 cpu, struct cpu_ctx *cpuc, struct task_struct *prev);
 __hidden int init_turn_timers(void);
 
 /* load.bpf.c: how busy is the machine, and has somebody been forgotten? */

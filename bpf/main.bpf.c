@@ -73,14 +73,23 @@ void BPF_STRUCT_OPS(gamer_enqueue, struct task_struct *p, u64 enq_flags)
 	u64 now_ns = scx_bpf_now();
 	s32 cpu;
 
-	/* A kernel thread of one CPU serves that CPU (migration, softirqs): nobody else can, so never later. */
-	if (!taskc || ((p->flags & PF_KTHREAD) && p->nr_cpus_allowed == 1)) {
+	if (!taskc) {
+		stat_inc(cpu_ctx_of(scx_bpf_task_cpu(p)), GR_STAT_NO_TASK_CTX);
+		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, slice_max_ns, enq_flags);
+		return;
+	}
+	/*
+	 * A kernel thread of one CPU serves that CPU (migration, softirqs, timers' work): it goes next, and
+	 * nobody may put it off, else it would starve at the head of a queue that dispatch does not see.
+	 */
+	if ((p->flags & PF_KTHREAD) && p->nr_cpus_allowed == 1) {
+		taskc->is_urgent = true;
 		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, slice_max_ns, enq_flags);
 		return;
 	}
 	refresh_class(p, taskc, now_ns);
-	/* Nobody else can take it and nobody waits: spare it the way through a queue. */
-	if (p->nr_cpus_allowed == 1 && may_skip_queues(scx_bpf_task_cpu(p))) {
+	/* It wakes, nobody else can take it and nobody waits: spare it the way through a queue. */
+	if ((enq_flags & SCX_ENQ_WAKEUP) && p->nr_cpus_allowed == 1 && may_skip_queues(scx_bpf_task_cpu(p))) {
 		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, slice_max_ns, enq_flags);
 		return;
 	}
@@ -99,6 +108,20 @@ void BPF_STRUCT_OPS(gamer_enqueue, struct task_struct *p, u64 enq_flags)
 		preempt_for(p, now_ns);
 }
 
+/* Books what @p has run since it was last charged, on itself and, unless it is urgent, on the floor of @cpuc. */
+__hidden void charge(struct task_struct *p, struct task_ctx *taskc, struct cpu_ctx *cpuc, u64 now_ns)
+{
+	u64 ran_ns = p->se.sum_exec_runtime - taskc->charged_until_ns;
+
+	taskc->charged_until_ns += ran_ns;
+	taskc->vtime += scale_by_weight(ran_ns, p->scx.weight);
+	taskc->bucket_ns = bucket_after(taskc->bucket_ns, now_ns - taskc->bucket_at_ns, ran_ns);
+	taskc->bucket_at_ns = now_ns;
+	if (cpuc->is_preemptible)
+		cpuc->floor_due_ns = floor_due_after(cpuc->floor_due_ns, now_ns, ran_ns, FLOOR_PCT,
+						     FLOOR_LATE_NS, FLOOR_WINDOW_NS);
+}
+
 /* Lets @prev go on where it may: nobody better is waiting. */
 static bool keep(struct task_struct *prev)
 {
@@ -112,7 +135,12 @@ static bool is_urgent(struct task_struct *p)
 {
 	struct task_ctx *taskc = p ? task_ctx_of(p) : NULL;
 
-	return taskc && taskc->is_urgent;
+	if (!taskc)
+		return false;
+	/* It may have become the game while it ran. */
+	if (taskc->class_epoch != class_epoch && taskc->class_epoch != CLASS_STALE)
+		refresh_class(p, taskc, scx_bpf_now());
+	return taskc->is_urgent;
 }
 
 void BPF_STRUCT_OPS(gamer_dispatch, s32 cpu, struct task_struct *prev)
@@ -121,8 +149,9 @@ void BPF_STRUCT_OPS(gamer_dispatch, s32 cpu, struct task_struct *prev)
 	bool others_wait = nr_shared || cpuc->nr_queued;
 
 	cpuc->urgent_is_elsewhere = false;
+	cpuc->turn_end_ns = 0;	/* whose turn it was either sleeps or has had it */
 	if (nr_urgent || (others_wait && is_urgent(prev))) {
-		if (others_wait && give_turn_to_others(cpu, cpuc, scx_bpf_now()))
+		if (others_wait && give_turn_to_others(cpu, cpuc, prev))
 			return;
 		if (nr_urgent && scx_bpf_dsq_move_to_local(DSQ_URGENT, 0))
 			return;
@@ -144,11 +173,12 @@ void BPF_STRUCT_OPS(gamer_running, struct task_struct *p)
 	struct task_ctx *taskc = task_ctx_of(p);
 
 	cpuc->is_kicked = false;
+	cpuc->nr_runs++;
 	if (!taskc)
 		return;
 	if (taskc->queue)
 		leave_queue(taskc);
-	taskc->ran_before_ns = p->se.sum_exec_runtime;
+	taskc->charged_until_ns = p->se.sum_exec_runtime;
 	if (time_is_before(system_vtime, taskc->vtime))
 		system_vtime = taskc->vtime;
 	if (taskc->is_urgent)
@@ -166,20 +196,10 @@ void BPF_STRUCT_OPS(gamer_stopping, struct task_struct *p, bool runnable)
 {
 	struct cpu_ctx *cpuc = cpu_ctx_of(scx_bpf_task_cpu(p));
 	struct task_ctx *taskc = task_ctx_of(p);
-	u64 now_ns, ran_ns;
 
-	if (!taskc)
-		return;
-	now_ns = scx_bpf_now();
-	ran_ns = p->se.sum_exec_runtime - taskc->ran_before_ns;
-	taskc->vtime += scale_by_weight(ran_ns, p->scx.weight);
-	taskc->bucket_ns = bucket_after(taskc->bucket_ns, now_ns - taskc->bucket_at_ns, ran_ns);
-	taskc->bucket_at_ns = now_ns;
-	if (cpuc->is_preemptible) {
-		cpuc->is_preemptible = false;
-		cpuc->turn_end_ns = 0;
-		cpuc->floor_due_ns = floor_due_after(cpuc->floor_due_ns, now_ns, ran_ns, FLOOR_PCT, FLOOR_WINDOW_NS);
-	}
+	if (taskc)
+		charge(p, taskc, cpuc, scx_bpf_now());
+	cpuc->is_preemptible = false;
 }
 
 s32 BPF_STRUCT_OPS(gamer_init_task, struct task_struct *p, struct scx_init_task_args *args)

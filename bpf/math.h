@@ -58,13 +58,14 @@ static inline u64 deadline_of(u64 now_ns, u64 task_vtime, u64 system_vtime, u64 
 
 /*
  * When a CPU next owes the others a turn, after they ran @ran_ns of it and ended at @now: with a floor of
- * 5 %, 19 times as long later. A long run of theirs pays for one @window_ns at most.
+ * 5 %, 19 times as long later. A turn that came late does not delay the next one, as long as not more than
+ * @late_max_ns was lost; and a long run of theirs pays for one @window_ns at most.
  */
-static inline u64 floor_due_after(u64 due_ns, u64 now_ns, u64 ran_ns, u32 floor_pct, u64 window_ns)
+static inline u64 floor_due_after(u64 due_ns, u64 now_ns, u64 ran_ns, u32 floor_pct, u64 late_max_ns, u64 window_ns)
 {
-	u64 due = time_is_before(due_ns, now_ns) ? now_ns : due_ns;
+	u64 due = time_is_before(due_ns, now_ns - late_max_ns) ? now_ns - late_max_ns : due_ns;
 
-	due += ran_ns * (100 - floor_pct) / floor_pct;
+	due += ran_ns * 100 / floor_pct;
 	return time_is_before(now_ns + window_ns, due) ? now_ns + window_ns : due;
 }
 

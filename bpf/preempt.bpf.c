@@ -82,16 +82,19 @@ static bool somebody_starves(s32 cpu, struct cpu_ctx *cpuc, u64 now_ns)
 	return starves;
 }
 
-/* Moves one of the others to @cpu although the game wants it, if that is due. */
-__hidden bool give_turn_to_others(s32 cpu, struct cpu_ctx *cpuc, u64 now_ns)
+/* Moves one of the others to @cpu although the game wants it, if that is due. @prev is what ran there. */
+__hidden bool give_turn_to_others(s32 cpu, struct cpu_ctx *cpuc, struct task_struct *prev)
 {
+	struct task_ctx *prevc = prev ? task_ctx_of(prev) : NULL;
+	u64 now_ns = scx_bpf_now();
 	struct turn_timer *turn;
 	u64 turn_ns = FLOOR_TURN_NS;
 	bool is_rescue = false;
 	u32 key = cpu;
 
-	if (!nr_shared && !cpuc->nr_queued)
-		return false;
+	/* The turn that has just ended counts. */
+	if (prevc && cpuc->is_preemptible)
+		charge(prev, prevc, cpuc, now_ns);
 	if (time_is_before(now_ns, cpuc->floor_due_ns)) {
 		if (!somebody_starves(cpu, cpuc, now_ns))
 			return false;
@@ -142,22 +145,34 @@ __hidden int init_turn_timers(void)
 	return 0;
 }
 
-/* How long the head of the slowest queue has waited; user space's watchdog asks. */
+/*
+ * For how long @cpu has run nothing although the kernel's own queue of it holds tasks, as far as the looks
+ * of this function can tell: a real-time task, say, that never ends.
+ */
+static u64 stuck_ns(s32 cpu, u64 now_ns)
+{
+	struct cpu_ctx *cpuc = cpu_ctx_of(cpu);
+	bool has_work = scx_bpf_dsq_nr_queued(SCX_DSQ_LOCAL_ON | cpu) > 0;
+
+	if (!has_work || cpuc->nr_runs != cpuc->seen_runs || !cpuc->seen_at_ns) {
+		cpuc->seen_runs = cpuc->nr_runs;
+		cpuc->seen_at_ns = now_ns;
+	}
+	return now_ns - cpuc->seen_at_ns;
+}
+
+/* How long the most patient queue has waited; user space's watchdog asks. */
 SEC("syscall")
 int longest_wait(struct gr_longest_wait *longest)
 {
-	u64 now_ns = scx_bpf_now(), wait_ns, max_ns;
+	u64 now_ns = scx_bpf_now(), max_ns = 0;
 	s32 cpu;
 
 	bpf_rcu_read_lock();
-	max_ns = head_wait_ns(DSQ_URGENT, now_ns);
-	wait_ns = head_wait_ns(DSQ_SHARED, now_ns);
-	if (wait_ns > max_ns)
-		max_ns = wait_ns;
+	max_ns = max(head_wait_ns(DSQ_URGENT, now_ns), head_wait_ns(DSQ_SHARED, now_ns));
 	bpf_for(cpu, 0, nr_cpu_ids) {
-		wait_ns = head_wait_ns(cpu, now_ns);
-		if (wait_ns > max_ns)
-			max_ns = wait_ns;
+		max_ns = max(max_ns, head_wait_ns(cpu, now_ns));
+		max_ns = max(max_ns, stuck_ns(cpu, now_ns));
 	}
 	bpf_rcu_read_unlock();
 	longest->wait_ns = max_ns;

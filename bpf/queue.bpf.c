@@ -48,7 +48,7 @@ __hidden void queue_task(struct task_struct *p, struct task_ctx *taskc, u64 now_
 	if (time_is_before(taskc->vtime, system_vtime - slice_lag_ns))
 		taskc->vtime = system_vtime - slice_lag_ns;
 
-	if (!taskc->is_urgent && (p->nr_cpus_allowed == 1 || !is_system_busy)) {
+	if (!taskc->is_urgent && (!is_system_busy || (p->nr_cpus_allowed == 1 && nr_cpu_ids > 1))) {
 		taskc->queue = QUEUE_CPU;
 		taskc->queue_cpu = cpu;
 		__sync_fetch_and_add(&cpuc->nr_queued, 1);

@@ -102,14 +102,7 @@ impl Cell {
         expect_claimed(self.with_us, &game.scheduler)?;
         let after = read_once_detached(sched_ext);
         expect_disabled(&after, "after the game had ended")?;
-        Ok(Outcome {
-            name: self.name(),
-            with_us: self.with_us,
-            again: self.again,
-            game,
-            load,
-            around: [before, after],
-        })
+        Ok(Outcome { name: self.name(), with_us: self.with_us, again: self.again, game, load, around: [before, after] })
     }
 
     fn game_command(&self, programs: &Programs, frames: u32, spins: Option<u64>) -> Command {
@@ -121,10 +114,7 @@ impl Cell {
         } else {
             Command::new(&programs.game)
         };
-        command
-            .arg("--json")
-            .args(["--frames", &frames.to_string()])
-            .args(["--fps", &self.fps.to_string()]);
+        command.arg("--json").args(["--frames", &frames.to_string()]).args(["--fps", &self.fps.to_string()]);
         if let Some(spins) = spins {
             command.args(["--spins-per-ms", &spins.to_string()]);
         }
@@ -150,15 +140,10 @@ fn play_to_the_end(command: &mut Command, load: &mut Killed) -> Result<GameRepor
     let load_pid = pid_of(&load.0);
     let listener = std::thread::spawn(move || pass_on(messages, load_pid));
     let mut report = String::new();
-    BufReader::new(&mut output)
-        .read_line(&mut report)
-        .with_context(|| format!("read the report of {program}"))?;
+    BufReader::new(&mut output).read_line(&mut report).with_context(|| format!("read the report of {program}"))?;
     // At once: from here on the wrapper detaches, and the load would count time of its own.
     let _ = kill(load_pid, Signal::SIGTERM);
-    let status = game
-        .0
-        .wait()
-        .with_context(|| format!("wait for {program}"))?;
+    let status = game.0.wait().with_context(|| format!("wait for {program}"))?;
     let _ = listener.join();
     if !status.success() {
         bail!("{program} ended with {status}");
@@ -183,11 +168,8 @@ fn pass_on(messages: ChildStderr, load: Pid) {
 fn stop_load(mut load: Killed) -> Result<LoadReport> {
     let mut report = String::new();
     let mut output = load.0.stdout.take().context("BUG: no pipe from the load")?;
-    output
-        .read_to_string(&mut report)
-        .context("read the report of the load")?;
-    serde_json::from_str(&report)
-        .with_context(|| format!("understand the report of the load: {report:?}"))
+    output.read_to_string(&mut report).context("read the report of the load")?;
+    serde_json::from_str(&report).with_context(|| format!("understand the report of the load: {report:?}"))
 }
 
 fn pid_of(process: &Child) -> Pid {
@@ -234,11 +216,7 @@ mod tests {
     use super::*;
 
     fn state(state: &str, ops: Option<&str>, enable_seq: u64) -> SchedExt {
-        SchedExt {
-            state: Some(state.into()),
-            ops: ops.map(String::from),
-            enable_seq: Some(enable_seq),
-        }
+        SchedExt { state: Some(state.into()), ops: ops.map(String::from), enable_seq: Some(enable_seq) }
     }
 
     #[test]
@@ -249,17 +227,9 @@ mod tests {
 
     #[test]
     fn a_scheduler_thrown_out_half_way_is_refused() {
-        let seen = [
-            state("enabled", Some("gamer"), 1),
-            state("disabled", None, 1),
-        ];
-        let why = expect_claimed(true, &seen)
-            .expect_err("refused")
-            .to_string();
-        assert!(
-            why.contains("enabled (gamer) at the first and disabled after"),
-            "{why}"
-        );
+        let seen = [state("enabled", Some("gamer"), 1), state("disabled", None, 1)];
+        let why = expect_claimed(true, &seen).expect_err("refused").to_string();
+        assert!(why.contains("enabled (gamer) at the first and disabled after"), "{why}");
     }
 
     #[test]

@@ -75,18 +75,14 @@ fn run(args: &Args) -> Result<()> {
     for cell in cells(args) {
         tell(start, &format!("{}: {} frames", cell.name(), args.frames));
         let spins_per_ms = outcomes.first().map(|first| first.game.config.spins_per_ms);
-        let outcome = cell
-            .play(&programs, sched_ext, args.frames, spins_per_ms)
-            .with_context(|| cell.name())?;
+        let outcome = cell.play(&programs, sched_ext, args.frames, spins_per_ms).with_context(|| cell.name())?;
         outcomes.push(outcome);
     }
     tell(start, "done");
 
     if args.json {
-        let ratios: serde_json::Map<_, _> = table::p99_ratios(&outcomes)
-            .into_iter()
-            .map(|(name, ratio)| (name.to_string(), ratio.into()))
-            .collect();
+        let ratios: serde_json::Map<_, _> =
+            table::p99_ratios(&outcomes).into_iter().map(|(name, ratio)| (name.to_string(), ratio.into())).collect();
         let report = serde_json::json!({ "cells": outcomes, "p99_to_alone": ratios });
         println!("{report}");
     } else {
@@ -97,12 +93,7 @@ fn run(args: &Args) -> Result<()> {
 
 /// The cells of each frame cap, in the order of the table.
 fn cells(args: &Args) -> Vec<Cell> {
-    let row = |fps, load, with_us| Cell {
-        fps,
-        load,
-        with_us,
-        again: false,
-    };
+    let row = |fps, load, with_us| Cell { fps, load, with_us, again: false };
     args.fps
         .iter()
         .flat_map(|&fps| {
@@ -110,10 +101,7 @@ fn cells(args: &Args) -> Vec<Cell> {
                 row(fps, LoadKind::None, false),
                 row(fps, args.load, false),
                 row(fps, args.load, true),
-                Cell {
-                    again: true,
-                    ..row(fps, LoadKind::None, false)
-                },
+                Cell { again: true, ..row(fps, LoadKind::None, false) },
             ]
         })
         .collect()
@@ -127,23 +115,15 @@ fn check_kernel(seen: &SchedExt) -> Result<()> {
             sched_ext::ROOT
         );
     }
-    ensure!(
-        seen.is_disabled(),
-        "a sched_ext scheduler is at work already: {seen}\nHint: stop it first"
-    );
-    ensure!(
-        nix::unistd::geteuid().is_root(),
-        "attaching a scheduler needs root\nHint: `make demo` needs none"
-    );
+    ensure!(seen.is_disabled(), "a sched_ext scheduler is at work already: {seen}\nHint: stop it first");
+    ensure!(nix::unistd::geteuid().is_root(), "attaching a scheduler needs root\nHint: `make demo` needs none");
     Ok(())
 }
 
 /// The programs built beside this one: target/release and target/release/examples.
 fn find_programs() -> Result<Programs> {
     let myself = std::env::current_exe().context("find this program")?;
-    let examples = myself
-        .parent()
-        .context("find the directory of this program")?;
+    let examples = myself.parent().context("find the directory of this program")?;
     let release = examples.parent().context("find the build directory")?;
     let built = |path: PathBuf| {
         ensure!(

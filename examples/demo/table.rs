@@ -56,10 +56,7 @@ fn row(outcome: &Outcome) -> Vec<String> {
         input(|times| times.p50),
         input(|times| times.p99),
         format!("{:.0} %", outcome.load.cpu_pct),
-        outcome
-            .load
-            .longest_wait_ms
-            .map_or("-".into(), |wait_ms| format!("{wait_ms:.0}")),
+        outcome.load.longest_wait_ms.map_or("-".into(), |wait_ms| format!("{wait_ms:.0}")),
     ]
 }
 
@@ -82,9 +79,8 @@ pub fn was_steady(outcomes: &[Outcome]) -> bool {
 }
 
 fn p99_ratio(outcome: &Outcome, outcomes: &[Outcome]) -> Option<f64> {
-    let baseline = outcomes
-        .iter()
-        .find(|other| is_baseline(other) && other.game.config.fps == outcome.game.config.fps)?;
+    let baseline =
+        outcomes.iter().find(|other| is_baseline(other) && other.game.config.fps == outcome.game.config.fps)?;
     Some(outcome.game.frame_ms.p99 / baseline.game.frame_ms.p99)
 }
 
@@ -102,11 +98,7 @@ mod tests {
     use crate::sched_ext::SchedExt;
 
     fn outcome(name: &str, kind: &str, fps: u32, p99: f64) -> Outcome {
-        let off = SchedExt {
-            state: Some("disabled".into()),
-            ops: None,
-            enable_seq: Some(0),
-        };
+        let off = SchedExt { state: Some("disabled".into()), ops: None, enable_seq: Some(0) };
         Outcome {
             name: name.into(),
             with_us: false,
@@ -115,12 +107,7 @@ mod tests {
                 frames: 600,
                 avg_fps: 100.0,
                 low_1pct_fps: 80.0,
-                frame_ms: FrameTimes {
-                    p50: 9.0,
-                    p99,
-                    p99_9: p99,
-                    max: p99,
-                },
+                frame_ms: FrameTimes { p50: 9.0, p99, p99_9: p99, max: p99 },
                 input_us: None,
                 cpu_pct: 80.0,
                 scheduler: [off.clone(), off.clone()],
@@ -155,19 +142,13 @@ mod tests {
             outcome("capped alone", "none", 60, 16.0),
             outcome("capped mixed", "mixed", 60, 32.0),
         ];
-        assert_eq!(
-            p99_ratios(&outcomes),
-            [("uncapped mixed", 5.0), ("capped mixed", 2.0)]
-        );
+        assert_eq!(p99_ratios(&outcomes), [("uncapped mixed", 5.0), ("capped mixed", 2.0)]);
     }
 
     #[test]
     fn a_game_alone_that_differs_from_itself_is_told() {
         let twice = |second_p99| {
-            let again = Outcome {
-                again: true,
-                ..outcome("uncapped again", "none", 0, second_p99)
-            };
+            let again = Outcome { again: true, ..outcome("uncapped again", "none", 0, second_p99) };
             [outcome("uncapped", "none", 0, 10.0), again]
         };
         assert!(was_steady(&twice(11.0)));

@@ -44,9 +44,8 @@ impl Drop for Killed {
 
 /// CPU time that `who` has used, user and system, in seconds.
 pub fn cpu_seconds(who: UsageWho) -> f64 {
-    let of = |usage: Usage| {
-        (usage.user_time().num_microseconds() + usage.system_time().num_microseconds()) as f64 / 1e6
-    };
+    let of =
+        |usage: Usage| (usage.user_time().num_microseconds() + usage.system_time().num_microseconds()) as f64 / 1e6;
     getrusage(who).map(of).unwrap_or(0.0)
 }
 

@@ -70,11 +70,7 @@ mod tests {
     fn an_attached_scheduler_is_named() {
         let root = tempfile::tempdir().expect("temporary directory");
         fs::create_dir(root.path().join("root")).expect("directory");
-        for (name, text) in [
-            ("state", "enabled\n"),
-            ("root/ops", "gamer\n"),
-            ("enable_seq", "3\n"),
-        ] {
+        for (name, text) in [("state", "enabled\n"), ("root/ops", "gamer\n"), ("enable_seq", "3\n")] {
             fs::write(root.path().join(name), text).expect("file");
         }
         let seen = SchedExt::read(root.path());

@@ -12,9 +12,7 @@ impl Samples {
     /// Sorts `durations_ns`; `None` if there are none.
     pub fn new(mut durations_ns: Vec<u64>) -> Option<Self> {
         durations_ns.sort_unstable();
-        (!durations_ns.is_empty()).then_some(Self {
-            sorted_ns: durations_ns,
-        })
+        (!durations_ns.is_empty()).then_some(Self { sorted_ns: durations_ns })
     }
 
     pub fn count(&self) -> usize {

@@ -70,10 +70,7 @@ pub fn play(config: &GameConfig, frames: usize) -> Result<Played> {
     let work = FrameWork::of(config);
     let input = match config.input_hz {
         0 => None,
-        hz => Some(InputReader::start(
-            hz,
-            INPUT_WORK_US * config.spins_per_ms / 1000,
-        )?),
+        hz => Some(InputReader::start(hz, INPUT_WORK_US * config.spins_per_ms / 1000)?),
     };
     let mut server = Server::start()?;
     let jobs = JobPool::start(config.workers).context("start the job threads")?;
@@ -83,9 +80,7 @@ pub fn play(config: &GameConfig, frames: usize) -> Result<Played> {
     let mut played = std::thread::scope(|threads| -> Result<Played> {
         let renderer = std::thread::Builder::new()
             .name("render".into())
-            .spawn_scoped(threads, || {
-                render(config, &work, &handover, input.as_ref(), frames)
-            })
+            .spawn_scoped(threads, || render(config, &work, &handover, input.as_ref(), frames))
             .context("start the render thread")?;
         let simulated = simulate(&work, &mut server, &jobs, &handover, total);
         handover.close();
@@ -142,13 +137,9 @@ fn render(
         }
     }
     let cpu_used = cpu_seconds(UsageWho::RUSAGE_SELF) - cpu_before;
-    let wall_ns =
-        presents_ns.last().copied().unwrap_or(0) - presents_ns.first().copied().unwrap_or(0);
+    let wall_ns = presents_ns.last().copied().unwrap_or(0) - presents_ns.first().copied().unwrap_or(0);
     Played {
-        frames_ns: presents_ns
-            .windows(2)
-            .map(|pair| pair[1] - pair[0])
-            .collect(),
+        frames_ns: presents_ns.windows(2).map(|pair| pair[1] - pair[0]).collect(),
         input_delays_ns: Vec::new(),
         cpu_pct: 100.0 * cpu_used / (wall_ns as f64 / 1e9 * available_cpus() as f64),
         scheduler: [before, look()],
@@ -168,10 +159,7 @@ struct Limiter {
 impl Limiter {
     /// `fps` 0 never sleeps.
     fn new(fps: u32) -> Self {
-        Self {
-            period_ns: 1_000_000_000_u64.checked_div(u64::from(fps)),
-            deadline_ns: monotonic_ns(),
-        }
+        Self { period_ns: 1_000_000_000_u64.checked_div(u64::from(fps)), deadline_ns: monotonic_ns() }
     }
 
     fn sleep_to_next_frame(&mut self) {
@@ -181,11 +169,7 @@ impl Limiter {
         self.deadline_ns = next_deadline_ns(self.deadline_ns, period_ns, monotonic_ns());
         let deadline = TimeSpec::nanoseconds(self.deadline_ns as i64);
         // A signal may cut the sleep short; that frame is then early, and the next not later.
-        let _ = clock_nanosleep(
-            ClockId::CLOCK_MONOTONIC,
-            ClockNanosleepFlags::TIMER_ABSTIME,
-            &deadline,
-        );
+        let _ = clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::TIMER_ABSTIME, &deadline);
     }
 }
 
@@ -213,19 +197,10 @@ mod tests {
 
     #[test]
     fn the_shares_of_a_frame_add_up_to_its_work() {
-        let config = GameConfig {
-            fps: 0,
-            warmup_frames: 1,
-            work_us: 10_000,
-            spins_per_ms: 100_000,
-            input_hz: 0,
-            workers: 2,
-        };
+        let config =
+            GameConfig { fps: 0, warmup_frames: 1, work_us: 10_000, spins_per_ms: 100_000, input_hz: 0, workers: 2 };
         let work = FrameWork::of(&config);
-        let sum = work.per_request * SERVER_REQUESTS
-            + work.simulation
-            + work.per_job * work.jobs as u64
-            + work.render;
+        let sum = work.per_request * SERVER_REQUESTS + work.simulation + work.per_job * work.jobs as u64 + work.render;
         assert_eq!(sum, 1_000_000);
     }
 }

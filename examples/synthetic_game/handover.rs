@@ -23,10 +23,8 @@ struct Slot {
 impl Handover {
     /// Waits until the slot is empty, then puts `frame` there.
     pub fn put(&self, frame: usize) {
-        let mut slot = self
-            .emptied
-            .wait_while(self.lock(), |slot| slot.frame.is_some())
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut slot =
+            self.emptied.wait_while(self.lock(), |slot| slot.frame.is_some()).unwrap_or_else(PoisonError::into_inner);
         slot.frame = Some(frame);
         self.filled.notify_one();
     }

@@ -38,14 +38,11 @@ impl InputReader {
     pub fn start(reports_hz: u32, spins_per_report: u64) -> Result<Self> {
         let period_ns = 1_000_000_000 / u64::from(reports_hz);
         let first_ns = monotonic_ns() + period_ns;
-        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC)
-            .context("make a timer for input")?;
+        let timer =
+            TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC).context("make a timer for input")?;
         let span = |ns: u64| TimeSpec::nanoseconds(ns as i64);
         timer
-            .set(
-                Expiration::IntervalDelayed(span(first_ns), span(period_ns)),
-                TimerSetTimeFlags::TFD_TIMER_ABSTIME,
-            )
+            .set(Expiration::IntervalDelayed(span(first_ns), span(period_ns)), TimerSetTimeFlags::TFD_TIMER_ABSTIME)
             .context("start the timer for input")?;
         let switches = Arc::new(Switches::default());
         let seen = Arc::clone(&switches);

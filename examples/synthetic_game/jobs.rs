@@ -37,9 +37,7 @@ impl JobPool {
         let workers = (0..workers)
             .map(|number| {
                 let shared = Arc::clone(&shared);
-                std::thread::Builder::new()
-                    .name(format!("job{number}"))
-                    .spawn(move || shared.work())
+                std::thread::Builder::new().name(format!("job{number}")).spawn(move || shared.work())
             })
             .collect::<Result<_, _>>()?;
         Ok(Self { shared, workers })

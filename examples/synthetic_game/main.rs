@@ -93,9 +93,7 @@ fn main() -> Result<()> {
         fps: args.fps,
         warmup_frames: args.warmup_frames as usize,
         work_us: args.work_us,
-        spins_per_ms: args
-            .spins_per_ms
-            .unwrap_or_else(spin::calibrate_spins_per_ms),
+        spins_per_ms: args.spins_per_ms.unwrap_or_else(spin::calibrate_spins_per_ms),
         input_hz: args.input_hz,
         workers: available_cpus(),
     };
@@ -134,24 +132,13 @@ fn summarise(played: frames::Played, config: GameConfig) -> Option<GameReport> {
 }
 
 fn print_text(report: &GameReport) {
-    let GameReport {
-        frames,
-        frame_ms,
-        config,
-        ..
-    } = report;
+    let GameReport { frames, frame_ms, config, .. } = report;
     let cap = match config.fps {
         0 => "uncapped".to_string(),
         fps => format!("capped at {fps} fps"),
     };
-    println!(
-        "{frames} frames, {cap}, {} us of work each ({} spins per ms)",
-        config.work_us, config.spins_per_ms
-    );
-    println!(
-        "fps      average {:.1}, mean of the slowest 1 % {:.1}",
-        report.avg_fps, report.low_1pct_fps
-    );
+    println!("{frames} frames, {cap}, {} us of work each ({} spins per ms)", config.work_us, config.spins_per_ms);
+    println!("fps      average {:.1}, mean of the slowest 1 % {:.1}", report.avg_fps, report.low_1pct_fps);
     println!(
         "frame    p50 {:.2}, p99 {:.2}, p99.9 {:.2}, max {:.2} ms",
         frame_ms.p50, frame_ms.p99, frame_ms.p99_9, frame_ms.max
@@ -162,12 +149,6 @@ fn print_text(report: &GameReport) {
             input.p50, input.p99, input.reports
         );
     }
-    println!(
-        "CPU      {:.0} % of {} CPUs",
-        report.cpu_pct, config.workers
-    );
-    println!(
-        "sched    {} at the first frame, {} after the last",
-        report.scheduler[0], report.scheduler[1]
-    );
+    println!("CPU      {:.0} % of {} CPUs", report.cpu_pct, config.workers);
+    println!("sched    {} at the first frame, {} after the last", report.scheduler[0], report.scheduler[1]);
 }

@@ -27,16 +27,9 @@ impl Server {
     pub fn start() -> Result<Self> {
         let (ours, theirs) = UnixStream::pair().context("make a socket pair for the server")?;
         let myself = std::env::current_exe().context("find this program")?;
-        let process = spawn_tied(
-            Command::new(&myself)
-                .arg("--server")
-                .stdin(Stdio::from(OwnedFd::from(theirs))),
-        )
-        .with_context(|| format!("start {} --server", myself.display()))?;
-        Ok(Self {
-            stream: Some(ours),
-            process,
-        })
+        let process = spawn_tied(Command::new(&myself).arg("--server").stdin(Stdio::from(OwnedFd::from(theirs))))
+            .with_context(|| format!("start {} --server", myself.display()))?;
+        Ok(Self { stream: Some(ours), process })
     }
 
     /// Asks for `spins` of work and waits for the reply.
@@ -57,9 +50,8 @@ impl Drop for Server {
 /// The server's side: answers on standard input's socket until the game is gone.
 pub fn serve() -> Result<()> {
     let socket = std::io::stdin();
-    let socket = std::os::fd::AsFd::as_fd(&socket)
-        .try_clone_to_owned()
-        .context("take the socket from standard input")?;
+    let socket =
+        std::os::fd::AsFd::as_fd(&socket).try_clone_to_owned().context("take the socket from standard input")?;
     let mut stream = UnixStream::from(socket);
     let mut request = [0; 8];
     while stream.read_exact(&mut request).is_ok() {

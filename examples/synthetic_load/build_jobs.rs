@@ -35,9 +35,7 @@ impl BuildJob {
     pub fn start(program: PathBuf, stop: &'static AtomicBool) -> std::io::Result<Self> {
         let progress = Arc::new(Progress::default());
         let seen = Arc::clone(&progress);
-        let thread = std::thread::Builder::new()
-            .name("build".into())
-            .spawn(move || seen.run_steps(&program, stop))?;
+        let thread = std::thread::Builder::new().name("build".into()).spawn(move || seen.run_steps(&program, stop))?;
         Ok(Self { progress, thread })
     }
 
@@ -66,10 +64,7 @@ impl Progress {
             let mut step = Command::new(program);
             step.arg("--build-step").stdin(Stdio::null());
             if let Err(why) = spawn_tied(&mut step).and_then(|mut process| process.wait()) {
-                eprintln!(
-                    "synthetic_load: a build job ends: start {}: {why}",
-                    program.display()
-                );
+                eprintln!("synthetic_load: a build job ends: start {}: {why}", program.display());
                 return;
             }
             let took_ns = start.elapsed().as_nanos() as u64;

@@ -71,8 +71,7 @@ fn main() -> Result<()> {
         build_jobs::build_step();
         return Ok(());
     };
-    let mut signals =
-        Signals::new([SIGALRM, SIGINT, SIGTERM, SIGUSR1]).context("listen for signals")?;
+    let mut signals = Signals::new([SIGALRM, SIGINT, SIGTERM, SIGUSR1]).context("listen for signals")?;
     let load = Load::start(kind)?;
     let mut start = Counted::from_now(&load);
     if let Some(seconds) = args.seconds {
@@ -133,11 +132,7 @@ impl Load {
             .map(|_| BuildJob::start(myself.clone(), &STOP))
             .collect::<Result<_, _>>()
             .context("start a build job")?;
-        Ok(Self {
-            kind,
-            spinners,
-            jobs,
-        })
+        Ok(Self { kind, spinners, jobs })
     }
 
     fn forget_longest(&self) {
@@ -157,12 +152,7 @@ impl Load {
             build_steps: now.build_steps - start.build_steps,
             cpu_seconds,
             cpu_pct: 100.0 * cpu_seconds / (wall_seconds * available_cpus() as f64),
-            longest_wait_ms: self
-                .spinners
-                .iter()
-                .map(Spinner::longest_wait_ns)
-                .max()
-                .map(milliseconds),
+            longest_wait_ms: self.spinners.iter().map(Spinner::longest_wait_ns).max().map(milliseconds),
             longest_build_step_ms: self
                 .jobs
                 .iter()
@@ -186,8 +176,7 @@ impl Counted {
             at: Instant::now(),
             spin_chunks: load.spinners.iter().map(Spinner::chunks).sum(),
             build_steps: load.jobs.iter().map(BuildJob::steps).sum(),
-            cpu_seconds: cpu_seconds(UsageWho::RUSAGE_SELF)
-                + cpu_seconds(UsageWho::RUSAGE_CHILDREN),
+            cpu_seconds: cpu_seconds(UsageWho::RUSAGE_SELF) + cpu_seconds(UsageWho::RUSAGE_CHILDREN),
         }
     }
 }

@@ -49,12 +49,10 @@ impl Spinner {
             Habit::Bursty => "bursty",
         };
         let seen = Arc::clone(&progress);
-        let thread = std::thread::Builder::new()
-            .name(name.into())
-            .spawn(move || match habit {
-                Habit::Hog => seen.hog(stop),
-                Habit::Bursty => seen.burst(stop),
-            })?;
+        let thread = std::thread::Builder::new().name(name.into()).spawn(move || match habit {
+            Habit::Hog => seen.hog(stop),
+            Habit::Bursty => seen.burst(stop),
+        })?;
         Ok(Self { progress, thread })
     }
 
@@ -66,10 +64,7 @@ impl Spinner {
     pub fn longest_wait_ns(&self) -> u64 {
         let expected_ns = self.progress.expected_ns.load(Ordering::Relaxed);
         let open_wait_ns = monotonic_ns().saturating_sub(expected_ns);
-        self.progress
-            .longest_wait_ns
-            .load(Ordering::Relaxed)
-            .max(open_wait_ns)
+        self.progress.longest_wait_ns.load(Ordering::Relaxed).max(open_wait_ns)
     }
 
     /// Forgets the waits that ended before now.

@@ -1,0 +1,141 @@
+//! `scx_gamer` in a terminal: every way out gives the machine back.
+
+use std::io::BufRead as _;
+use std::io::BufReader;
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+use std::process::Stdio;
+
+use nix::sys::signal::Signal;
+
+use crate::support::Kept;
+use crate::support::attach;
+use crate::support::one_hog;
+use crate::support::sched_ext;
+use crate::support::scx_gamer;
+use crate::support::state;
+use crate::support::wait_for_state;
+use crate::support::wait_until;
+
+fn start(args: &[&str]) -> Kept {
+    let scx_gamer = Kept::spawn(scx_gamer(args).stderr(Stdio::null()));
+    wait_for_state("enabled");
+    scx_gamer
+}
+
+#[test]
+fn attaches_under_its_own_name_and_detaches_on_ctrl_c_term_hup_and_quit() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT] {
+        let mut scx_gamer = start(&[]);
+        assert!(sched_ext().scheduler().is_some_and(|name| name.starts_with("gamer")));
+        scx_gamer.signal(signal);
+        let status = scx_gamer.wait().expect("wait");
+        assert_eq!(status.code(), Some(0), "{signal}");
+        assert_eq!(state(), "disabled", "{signal}: the state must be back before the program ends");
+    }
+}
+
+#[test]
+fn the_kernel_takes_the_machine_back_when_it_is_killed() {
+    let mut scx_gamer = start(&[]);
+    scx_gamer.signal(Signal::SIGKILL);
+    scx_gamer.wait().expect("wait");
+    wait_for_state("disabled");
+}
+
+#[test]
+fn a_panic_detaches() {
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        let _scheduler = attach();
+        assert_eq!(state(), "enabled");
+        panic!("as intended by the test");
+    }));
+    assert!(panicked.is_err());
+    wait_for_state("disabled");
+}
+
+#[test]
+fn a_second_scheduler_is_refused_by_name() {
+    let _first = start(&[]);
+    let second = scx_gamer(&[]).output().expect("run");
+    let stderr = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("another sched_ext scheduler is active (gamer"), "{stderr}");
+    assert!(stderr.contains("Hint:"), "{stderr}");
+    assert_eq!(state(), "enabled");
+}
+
+#[test]
+fn a_foreground_that_does_not_exist_attaches_nothing() {
+    let output = scx_gamer(&["--foreground-pid", "4194000"]).output().expect("run");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--foreground-pid 4194000"));
+    assert_eq!(state(), "disabled");
+}
+
+#[test]
+fn a_deprecated_flag_warns_and_works_on() {
+    let mut scx_gamer = Kept::spawn(scx_gamer(&["-p", "100"]).stderr(Stdio::piped()));
+    wait_for_state("enabled");
+    scx_gamer.signal(Signal::SIGINT);
+    scx_gamer.wait().expect("wait");
+    let stderr = std::io::read_to_string(scx_gamer.stderr.take().expect("stderr")).expect("read");
+    assert!(stderr.contains("--polling-ms has no effect"), "{stderr}");
+}
+
+#[test]
+fn the_kernel_throwing_it_out_is_told_with_the_reason() {
+    let mut scx_gamer = Kept::spawn(scx_gamer(&[]).stderr(Stdio::piped()));
+    let mut stderr = BufReader::new(scx_gamer.stderr.take().expect("stderr"));
+    let mut attached = String::new();
+    stderr.read_line(&mut attached).expect("read");
+    assert!(attached.contains("attached gamer"), "{attached}");
+    // SysRq-S is the kernel's own way to be rid of a sched_ext scheduler.
+    std::fs::write("/proc/sysrq-trigger", "S").expect("SysRq-S");
+    let status = scx_gamer.wait().expect("wait");
+    let stderr = std::io::read_to_string(stderr).expect("read");
+    assert_eq!(status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("the kernel ended the scheduler: "), "{stderr}");
+    assert!(stderr.to_lowercase().contains("sysrq"), "{stderr}");
+    assert_eq!(state(), "disabled");
+}
+
+#[test]
+fn the_watchdog_gives_the_machine_back_when_a_queued_task_makes_no_progress() {
+    // A real-time hog that nothing throttles keeps CPU 0 from a task that may run nowhere else.
+    std::fs::write("/proc/sys/kernel/sched_rt_runtime_us", "-1").expect("lift the real-time limit");
+    // Newer kernels reserve a share for sched_ext tasks against real-time ones.
+    let _ = std::fs::write("/sys/kernel/debug/sched/ext_server/cpu0/runtime", "0");
+    let mut scx_gamer = Kept::spawn(scx_gamer(&["--watchdog-secs", "1"]).stderr(Stdio::piped()));
+    wait_for_state("enabled");
+    let starved =
+        Kept::spawn(std::process::Command::new("taskset").args(["-c", "0", "sh", "-c", "while :; do :; done"]));
+    let started = crate::support::cpu_ticks(starved.pid());
+    wait_until("the pinned task runs", || crate::support::cpu_ticks(starved.pid()) > started);
+    let _real_time_hog = Kept::spawn(std::process::Command::new("taskset").args([
+        "-c",
+        "0",
+        "chrt",
+        "-f",
+        "50",
+        "sh",
+        "-c",
+        "while :; do :; done",
+    ]));
+    let status = scx_gamer.wait().expect("wait");
+    let stderr = std::io::read_to_string(scx_gamer.stderr.take().expect("stderr")).expect("read");
+    assert_eq!(status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("longer than --watchdog-secs 1 allows"), "{stderr}");
+    wait_for_state("disabled");
+}
+
+#[test]
+fn a_watchdog_finds_nothing_on_a_machine_that_is_merely_busy() {
+    let mut scx_gamer = start(&["--watchdog-secs", "1"]);
+    let hogs = [one_hog(), one_hog(), one_hog(), one_hog(), one_hog(), one_hog()];
+    let burnt = || hogs.iter().map(|hog| crate::support::cpu_ticks(hog.pid())).min().unwrap_or(0);
+    wait_until("every hog has run for half a second", || burnt() >= 50);
+    assert!(scx_gamer.try_wait().expect("wait").is_none(), "the watchdog fired without a reason");
+    scx_gamer.signal(Signal::SIGINT);
+    assert_eq!(scx_gamer.wait().expect("wait").code(), Some(0));
+}
