@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Debian packages of another suite, without touching this machine's apt configuration. Sourced.
 #
 # A *view* is a private apt: its own source list (this machine's mirror, other suites), its own
@@ -13,40 +14,50 @@ os_release() { # FIELD
   sed -n "s/^$1=//p" /etc/os-release 2>/dev/null | tr -d '"'
 }
 
-# The address this machine takes its own release from. apt reads its sources in both
-# formats (.list and .sources) for us; third-party entries name other releases.
-debian_mirror() {
-  apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' |
-    awk -v release="$(os_release VERSION_CODENAME)" '
-      $1 == release && $2 == "main" && !found { print $3; found = 1 }'
+# "URI SUITE" of this machine's own release, its updates and security. apt reads both source
+# formats (.list and .sources) for us; entries of third parties name other releases.
+own_sources() {
+  # shellcheck disable=SC2016 # apt expands these
+  apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
+    awk -v own="$(os_release VERSION_CODENAME)" '
+      $3 == "main" && ($2 == own || index($2, own "-") == 1) { print $1, $2 }'
 }
 
-# Makes $CACHE_DIR/apt/VIEW know the main component of SUITES. `in_apt_view` then uses it.
-open_apt_view() { # VIEW SUITE...
-  local view=$CACHE_DIR/apt/$1 mirror keyring=/usr/share/keyrings/debian-archive-keyring.gpg suite
-  shift
-  mirror=$(debian_mirror)
-  [[ $mirror ]] || { echo "no Debian mirror in this machine's apt sources" >&2; return 1; }
-  mkdir -p "$view"/{lists,archives}/partial || return
+# The same mirror, other suites: "URI SUITE" lines.
+mirror_of_suites() { # SUITE...
+  local uri suite
+  uri=$(own_sources | awk -v own="$(os_release VERSION_CODENAME)" '$2 == own && !found++ { print $1 }')
+  [[ $uri ]] || return
   for suite; do
-    echo "deb [signed-by=$keyring] $mirror $suite main"
-  done >"$view/sources.list"
+    echo "$uri $suite"
+  done
+}
+
+# Fetches the package lists of the "URI SUITE" lines on standard input; apt's words go to VIEW/log.
+open_apt_view() { # VIEW
+  local dir=$CACHE_DIR/apt/$1 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+  mkdir -p "$dir"/{lists,archives}/partial || return
+  sed "s|^|deb [signed-by=$keyring] |; s|\$| main|" >"$dir/sources.list" || return
+  [[ -s $dir/sources.list ]] || return
   # An unprivileged download user could not enter a cache below /root, hence Sandbox "root".
-  cat >"$view/apt.conf" <<CONF
-Dir::Etc::sourcelist "$view/sources.list";
+  cat >"$dir/apt.conf" <<CONF || return
+Dir::Etc::sourcelist "$dir/sources.list";
 Dir::Etc::sourceparts "/dev/null";
-Dir::State::lists "$view/lists";
-Dir::Cache "$view";
+Dir::State::lists "$dir/lists";
+Dir::Cache "$dir";
 APT::Sandbox::User "root";
+APT::Update::Error-Mode "any";
 Acquire::Languages "none";
-Acquire::Retries "3";
+Acquire::Retries "2";
 #clear Acquire::IndexTargets::deb::DEP-11;
+#clear APT::Update::Post-Invoke-Success;
+#clear APT::Update::Post-Invoke;
 CONF
-  in_apt_view "$(basename "$view")" apt-get -qq update
+  in_apt_view "$1" apt-get -qq update >"$dir/log" 2>&1
 }
 
 in_apt_view() { # VIEW COMMAND...
-  local view=$CACHE_DIR/apt/$1
+  local dir=$CACHE_DIR/apt/$1
   shift
-  APT_CONFIG=$view/apt.conf "$@"
+  APT_CONFIG=$dir/apt.conf "$@"
 }

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # The initial ramdisk: busybox, the modules that reach the host's files, the job. Sourced by run.
 
 # Transport of the host's files and of the command's output, and the layer above the files.
@@ -18,7 +19,8 @@ unpack_modules() { # DIRECTORY
   local kind path index=10
   while read -r kind path _; do
     [[ $kind == insmod ]] || continue # "builtin": nothing to do
-    decompress "$path" >"$1/$((index += 1)).ko" || return
+    ((index += 1))
+    decompress "$path" >"$1/$index.ko" || return
   done < <(list_modules | awk '!seen[$0]++')
 }
 

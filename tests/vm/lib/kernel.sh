@@ -1,9 +1,12 @@
+# shellcheck shell=bash
 # Which kernel: a name, a version or a file becomes an image and its modules. Sourced by run.
 #
 # Debian kernels are unpacked into the cache, never installed: $CACHE_DIR/kernels/lib/modules/VERSION
 # holds both the modules and `vmlinuz`. What is there is used again without asking the network.
 
 readonly KERNELS_ROOT=$CACHE_DIR/kernels
+readonly FETCH_MB=700 # package lists, a package and what is in it
+readonly BY_HAND="give a kernel by hand with VM_KERNEL=/path/to/vmlinuz"
 
 # Sets KERNEL_IMAGE, KERNEL_VERSION, MODULES_DIR.
 find_kernel() { # NAME|VERSION|PATH
@@ -19,7 +22,7 @@ find_kernel() { # NAME|VERSION|PATH
 }
 
 use_kernel_file() { # PATH
-  KERNEL_IMAGE=$(realpath "$1")
+  KERNEL_IMAGE=$(realpath -m "$1")
   [[ -f $KERNEL_IMAGE && -r $KERNEL_IMAGE ]] || refuse "cannot read the kernel $1"
   KERNEL_VERSION=$(read_kernel_version "$KERNEL_IMAGE") || refuse "$1 is not a Linux kernel (bzImage)"
   MODULES_DIR=${VM_MODULES:-$(dirname "$KERNEL_IMAGE")}
@@ -41,7 +44,6 @@ read_bytes() { # PATH OFFSET COUNT
 }
 
 find_debian_kernel() { # VERSION_PATTERN
-  mkdir -p "$KERNELS_ROOT" 2>/dev/null || refuse "cannot write the cache $KERNELS_ROOT"
   if ! pick_cached_kernel "$1"; then
     fetch_kernel "$1"
     pick_cached_kernel "$1" || refuse "the fetched kernel $1 is incomplete: remove $KERNELS_ROOT"
@@ -50,33 +52,38 @@ find_debian_kernel() { # VERSION_PATTERN
 }
 
 pick_cached_kernel() { # VERSION_PATTERN
-  MODULES_DIR=$(compgen -G "$KERNELS_ROOT/lib/modules/$1+*" | sort -V | tail -n 1)
+  MODULES_DIR=$(compgen -G "$KERNELS_ROOT/lib/modules/$1+*/vmlinuz" | sort -V | tail -n 1)
+  MODULES_DIR=${MODULES_DIR%/vmlinuz}
   [[ $MODULES_DIR ]]
 }
 
 # Two runs at once fetch one after the other; the second finds the first one's kernel.
 fetch_kernel() { # VERSION_PATTERN
-  local lock
+  local lock free_mb
+  { mkdir -p "$KERNELS_ROOT/lib/modules" && : >>"$KERNELS_ROOT/lock"; } 2>/dev/null ||
+    refuse "cannot write the cache $KERNELS_ROOT: set XDG_CACHE_HOME or $BY_HAND"
+  free_mb=$(df --output=avail --block-size=1M "$KERNELS_ROOT" | tail -n 1)
+  ((free_mb >= FETCH_MB)) ||
+    refuse "the cache $KERNELS_ROOT has $free_mb MB left and a kernel needs $FETCH_MB: set XDG_CACHE_HOME or $BY_HAND"
   exec {lock}>"$KERNELS_ROOT/lock"
   flock "$lock"
-  pick_cached_kernel "$1" || fetch_kernel_locked "$1"
+  pick_cached_kernel "$1" || fetch_locked_kernel "$1"
   exec {lock}>&-
 }
 
-fetch_kernel_locked() { # VERSION_PATTERN
-  local by_hand="give a kernel by hand: VM_KERNEL=/path/to/vmlinuz" version new=$KERNELS_ROOT/new
-  is_debian || refuse "cannot fetch linux-image-$1 here (not Debian): $by_hand"
-  open_apt_view kernels trixie trixie-backports >&2 ||
-    refuse "cannot fetch linux-image-$1 (no network?): $by_hand"
-  version=$(newest_kernel "$1") || true
-  [[ $version ]] || refuse "no package linux-image-$1+*-amd64 to be had: $by_hand"
-  echo "vm: fetching kernel $version (once)" >&2
-  rm -rf "$new" && mkdir "$new"
-  # shellcheck disable=SC2064
+fetch_locked_kernel() { # VERSION_PATTERN
+  local version new=$KERNELS_ROOT/new
+  is_debian || refuse "cannot fetch the package linux-image-$1 (not Debian here): $BY_HAND"
+  open_apt_view kernels < <(mirror_of_suites trixie trixie-backports) ||
+    refuse "cannot fetch the package linux-image-$1 (no network? $CACHE_DIR/apt/kernels/log): $BY_HAND"
+  version=$(newest_kernel "$1")
+  [[ $version ]] || refuse "there is no package linux-image-$1+deb*-amd64: $BY_HAND"
+  echo "vm: fetching the kernel $version (once)" >&2
+  # shellcheck disable=SC2064 # the name as it is now
   trap "rm -rf '$new'" EXIT
-  unpack_kernel "$version" "$new" >&2 ||
-    refuse "cannot fetch and unpack linux-image-$version into $KERNELS_ROOT (disk full?): $by_hand"
-  mkdir -p "$KERNELS_ROOT/lib/modules"
+  rm -rf "$new" && mkdir "$new"
+  unpack_kernel "$version" "$new" >"$CACHE_DIR/apt/kernels/log" 2>&1 ||
+    refuse "cannot fetch the package linux-image-$version ($CACHE_DIR/apt/kernels/log): $BY_HAND"
   mv "$new/lib/modules/$version" "$KERNELS_ROOT/lib/modules/"
   rm -rf "$new"
   trap - EXIT

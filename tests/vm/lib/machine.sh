@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2054 # QEMU's words have commas
 # The virtual machine itself: QEMU's words, and whether KVM is any good here. Sourced by run.
 
 # Sets QEMU, the command without its channels.
@@ -41,7 +42,7 @@ add_channels() {
   # is read instead. panic=-1 with -no-reboot: a panic ends QEMU at once.
   QEMU+=(-kernel "$KERNEL_IMAGE" -initrd "/dev/fd/$INITRAMFS_FD"
     -append "console=ttyS0 quiet loglevel=4 nokaslr tsc=reliable panic=-1 oops=panic"
-    -chardev "file,id=log,path=/dev/fd/$KERNEL_LOG_FD" -serial chardev:log
+    -chardev "file,id=log,path=/dev/fd/$LOG_FD,append=on" -serial chardev:log
     -virtfs local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap
     -device virtio-serial-pci)
   if [[ $SHELL_MODE ]]; then
