@@ -7,10 +7,10 @@ readonly BOOT_MODULES=(virtio_pci virtio_console 9pnet_virtio 9p overlay)
 # Writes DIRECTORY/initramfs; DIRECTORY/job goes into it.
 build_initramfs() { # DIRECTORY
   local root=$1/root
-  mkdir -p "$root"/{bin,proc,sys,dev,host,layer,root,modules}
-  cp "$(command -v busybox)" "$root/bin/busybox"
-  cp "$VM_DIR/boot/init" "$VM_DIR/boot/pid1" "$1/job" "$root/"
-  unpack_modules "$root/modules" || return
+  mkdir -p "$root"/{bin,proc,sys,dev,host,layer,root,modules} &&
+    cp "$(command -v busybox)" "$root/bin/busybox" &&
+    cp "$VM_DIR/boot/init" "$VM_DIR/boot/pid1" "$1/job" "$root/" &&
+    unpack_modules "$root/modules" || return
   (cd "$root" && find . | cpio -o -H newc --quiet) >"$1/initramfs"
 }
 

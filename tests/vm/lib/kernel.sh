@@ -62,7 +62,7 @@ fetch_kernel() { # VERSION_PATTERN
   local lock free_mb
   { mkdir -p "$KERNELS_ROOT/lib/modules" && : >>"$KERNELS_ROOT/lock"; } 2>/dev/null ||
     refuse "cannot write the cache $KERNELS_ROOT: set XDG_CACHE_HOME or $BY_HAND"
-  free_mb=$(df --output=avail --block-size=1M "$KERNELS_ROOT" | tail -n 1)
+  free_mb=$(df --output=avail --block-size=1M "$KERNELS_ROOT" | tail -n 1 | tr -d ' ')
   ((free_mb >= FETCH_MB)) ||
     refuse "the cache $KERNELS_ROOT has $free_mb MB left and a kernel needs $FETCH_MB: set XDG_CACHE_HOME or $BY_HAND"
   exec {lock}>"$KERNELS_ROOT/lock"
