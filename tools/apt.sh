@@ -49,9 +49,7 @@ APT::Sandbox::User "root";
 APT::Update::Error-Mode "any";
 Acquire::Languages "none";
 Acquire::Retries "2";
-#clear Acquire::IndexTargets::deb::DEP-11;
-#clear APT::Update::Post-Invoke-Success;
-#clear APT::Update::Post-Invoke;
+Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
 CONF
   in_apt_view "$1" apt-get -qq update >"$dir/log" 2>&1
 }
