@@ -1,0 +1,39 @@
+# The few words a newcomer types. Each target calls what it needs.
+CARGO_FLAGS := --release --locked
+TARGET_DIR  := $(or $(CARGO_TARGET_DIR),target)
+SHELL_FILES := .ci/run tools/* tests/vm/run tests/vm/ring tests/vm/selftest tests/vm/lib/*.sh tests/vm/boot/*
+
+.DEFAULT_GOAL := help
+.PHONY: help deps build test demo vm fmt lint clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+deps: ## Install what building and testing need (says first what)
+	@tools/deps
+
+build: deps ## Build both programs into target/release
+	cargo build $(CARGO_FLAGS)
+
+test: build ## Run every test: on this machine, then in virtual machines
+	cargo test $(CARGO_FLAGS)
+	tests/vm/selftest
+	tests/vm/ring
+
+demo: build ## Show a game under load, without and with us, in a virtual machine
+	cargo build $(CARGO_FLAGS) --examples
+	tests/vm/run --timeout 600 -- $(TARGET_DIR)/release/examples/demo
+
+vm: deps ## Open a shell in a virtual machine with a sched_ext kernel
+	@tests/vm/run --shell
+
+fmt: ## Format the Rust code
+	cargo fmt
+
+lint: ## Check format, clippy and, where installed, shellcheck
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	if command -v shellcheck; then shellcheck -x -P SCRIPTDIR $(SHELL_FILES); fi
+
+clean: ## Remove what was built; fetched kernels stay in the cache
+	cargo clean

@@ -1,0 +1,58 @@
+# shellcheck shell=bash disable=SC2054 # QEMU's words have commas
+# The virtual machine itself: QEMU's words, and whether KVM is any good here. Sourced by run.
+
+# Sets QEMU, the command without its channels.
+choose_accelerator() {
+  local accel=${VM_ACCEL:-} cpus=${VM_CPUS:-2}
+  command -v qemu-system-x86_64 >/dev/null || refuse "qemu-system-x86_64 is missing: run 'make deps'"
+  [[ ! ${VM_ICOUNT:-} ]] || accel=icount cpus=1
+  [[ $accel ]] || accel=$(probe_accelerator)
+  QEMU=(qemu-system-x86_64 -nodefaults -no-user-config -no-reboot -display none
+    -machine q35 -smp "$cpus" -m "${VM_MEMORY:-4G}" -vga "${VM_DISPLAY:+std}")
+  [[ ${VM_DISPLAY:-} ]] || QEMU[-1]=none
+  case $accel in
+    kvm) QEMU+=(-accel kvm -cpu host) ;;
+    tcg) QEMU+=(-accel tcg,thread=multi -cpu max) ;;
+    # The guest's clock is its count of instructions, 1 ns each: the same again on a busy machine.
+    icount) QEMU+=(-accel tcg,thread=single -icount shift=0,sleep=off -cpu max) ;;
+    *) refuse "VM_ACCEL is kvm or tcg, not '$accel'" ;;
+  esac
+  read -ra extra <<<"${VM_QEMU_EXTRA:-}"
+  QEMU+=("${extra[@]}")
+}
+
+# /dev/kvm may open and still not boot a kernel, so a guest has to. Remembered until the host reboots.
+probe_accelerator() {
+  local remembered=$CACHE_DIR/accelerator boot_id accel=tcg
+  boot_id=$(</proc/sys/kernel/random/boot_id)
+  if [[ -r $remembered && $(<"$remembered") == "$boot_id "* ]]; then
+    cut -d ' ' -f 2 "$remembered"
+    return
+  fi
+  if [[ -w /dev/kvm ]] && VM_ACCEL=kvm "$VM_DIR/run" --kernel "$KERNEL" --timeout 5 -- true >/dev/null 2>&1; then
+    accel=kvm
+  fi
+  echo "$boot_id $accel" >"$remembered.$$" && mv "$remembered.$$" "$remembered"
+  echo "$accel"
+}
+
+# What the machine boots, the host's files, and where its output goes: the open descriptors.
+add_channels() {
+  # nokaslr, tsc=reliable: under emulation the tsc is found unstable after 20 s and the slow hpet
+  # is read instead. panic=-1 with -no-reboot: a panic ends QEMU at once.
+  QEMU+=(-kernel "$KERNEL_IMAGE" -initrd "/dev/fd/$INITRAMFS_FD"
+    -append "console=ttyS0 quiet loglevel=4 nokaslr tsc=reliable panic=-1 oops=panic"
+    -chardev "file,id=log,path=/dev/fd/$LOG_FD,append=on" -serial chardev:log
+    -virtfs local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap
+    -device virtio-serial-pci)
+  if [[ $SHELL_MODE ]]; then
+    QEMU+=(-chardev stdio,id=terminal,signal=off -device virtconsole,chardev=terminal)
+  fi
+  add_port stdout "$OUT_FD"
+  add_port stderr "$ERR_FD"
+  add_port status "$STATUS_FD"
+}
+
+add_port() { # NAME FD
+  QEMU+=(-chardev "file,id=$1,path=/dev/fd/$2,append=on" -device "virtserialport,chardev=$1,name=$1")
+}
