@@ -2,6 +2,8 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
+//! | [`game`] | which process is the game |
 //! | [`session`] | the wire between the player's side and root's side |
 
+pub mod game;
 pub mod session;
