@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | [`game`] | which process is the game |
 //! | [`session`] | the wire between the player's side and root's side |
+//! | [`wrapper`] | the player's side: lease, game, exit status |
 
 pub mod game;
 pub mod session;
+pub mod wrapper;

@@ -89,6 +89,12 @@ impl Watch {
         self.pinned.as_ref().map(|(_, pidfd)| pidfd.as_fd())
     }
 
+    /// Its TGID in our PID namespace.
+    #[must_use]
+    pub fn pinned_pid(&self) -> Option<i32> {
+        self.pinned.as_ref().map(|(id, _)| id.pid)
+    }
+
     /// Looks if it is time to, or if the pinned game has ended. `now` is the time since the game was spawned.
     ///
     /// # Errors
@@ -249,10 +255,10 @@ mod tests {
 
     #[test]
     fn a_pinned_game_that_ends_is_replaced_at_once() {
-        // A copy of its own name keeps the children of other tests out.
+        // A name of its own keeps the children of other tests out.
         let directory = tempfile::tempdir().expect("temporary directory");
         let program = directory.path().join("unique-game");
-        std::fs::copy("/bin/sleep", &program).expect("copy sleep");
+        std::os::unix::fs::symlink("/bin/sleep", &program).expect("link to sleep");
         let pattern = ExePattern::parse(OsStr::new("unique-game")).expect("pattern");
         let spawn = || Command::new(&program).arg("60").spawn().expect("spawn");
         let (first, second) = (spawn(), spawn());
