@@ -67,7 +67,7 @@ impl Process {
     }
 }
 
-/// The family at one moment, eldest first, without its root.
+/// The family at one moment, eldest first.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
     /// Living members.
@@ -86,17 +86,17 @@ impl Snapshot {
 #[derive(Debug)]
 pub struct Family {
     root_pid: i32,
-    apart: Vec<i32>,
     /// Members of the last look, with the CPU time that they had then.
     members: HashMap<Identity, u64>,
     looked_at: Duration,
 }
 
 impl Family {
-    /// The descendants of `root_pid`, those of the processes `apart` excepted.
+    /// `root_pid` and its descendants. The root is the wrapper's child and not the wrapper, which may have children of
+    /// before its own exec (`exec scx-gamer-run` in a script).
     #[must_use]
-    pub fn of(root_pid: i32, apart: Vec<i32>) -> Self {
-        Self { root_pid, apart, members: HashMap::new(), looked_at: Duration::ZERO }
+    pub fn of(root_pid: i32) -> Self {
+        Self { root_pid, members: HashMap::new(), looked_at: Duration::ZERO }
     }
 
     /// Takes a new snapshot; `now` is the time since the family began.
@@ -107,7 +107,7 @@ impl Family {
         let stats = procfs.stats()?;
         let links: Vec<Link> = stats.iter().map(Link::from).collect();
         let remembered = self.members.keys().copied().collect();
-        let kin = kin(&links, self.root_pid, &self.apart, &remembered);
+        let kin = kin(&links, self.root_pid, &remembered);
 
         let elapsed = now.saturating_sub(self.looked_at);
         let mut processes: Vec<Process> = stats
@@ -171,19 +171,19 @@ impl From<&Stat> for Link {
     }
 }
 
-/// Everyone below `root_pid` or below a remembered member that still lives; nobody from `apart` downwards.
+/// The root, the remembered members that still live, and everyone below them.
 #[must_use]
-pub fn kin(links: &[Link], root_pid: i32, apart: &[i32], remembered: &HashSet<Identity>) -> HashSet<Identity> {
+pub fn kin(links: &[Link], root_pid: i32, remembered: &HashSet<Identity>) -> HashSet<Identity> {
     let mut children: HashMap<i32, Vec<Identity>> = HashMap::new();
     for link in links {
         children.entry(link.parent_pid).or_default().push(link.id);
     }
-    let mut found: HashSet<Identity> =
-        links.iter().map(|link| link.id).filter(|id| remembered.contains(id) && !apart.contains(&id.pid)).collect();
-    let mut to_visit: Vec<i32> = found.iter().map(|id| id.pid).chain([root_pid]).collect();
+    let is_known = |id: &Identity| id.pid == root_pid || remembered.contains(id);
+    let mut found: HashSet<Identity> = links.iter().map(|link| link.id).filter(is_known).collect();
+    let mut to_visit: Vec<i32> = found.iter().map(|id| id.pid).collect();
     while let Some(pid) = to_visit.pop() {
         for child in children.get(&pid).into_iter().flatten() {
-            if child.pid != root_pid && !apart.contains(&child.pid) && found.insert(*child) {
+            if found.insert(*child) {
                 to_visit.push(child.pid);
             }
         }
@@ -272,9 +272,9 @@ mod tests {
         Link { id: Identity { pid, start_ticks: 1000 + pid as u64 }, parent_pid }
     }
 
-    fn pids(links: &[Link], apart: &[i32], remembered: &[i32]) -> Vec<i32> {
+    fn pids(links: &[Link], remembered: &[i32]) -> Vec<i32> {
         let remembered = remembered.iter().map(|pid| link(*pid, 0).id).collect();
-        let mut pids: Vec<i32> = kin(links, 10, apart, &remembered).into_iter().map(|id| id.pid).collect();
+        let mut pids: Vec<i32> = kin(links, 10, &remembered).into_iter().map(|id| id.pid).collect();
         pids.sort_unstable();
         pids
     }
@@ -282,31 +282,25 @@ mod tests {
     #[test]
     fn the_family_is_everyone_below_the_root_and_no_neighbour() {
         let links = [link(1, 0), link(10, 1), link(11, 10), link(12, 11), link(20, 1), link(21, 20)];
-        assert_eq!(pids(&links, &[], &[]), [11, 12]);
+        assert_eq!(pids(&links, &[]), [10, 11, 12]);
     }
 
     #[test]
     fn an_orphan_that_was_seen_stays_with_its_children() {
         let links = [link(1, 0), link(10, 1), link(12, 1), link(13, 12), link(20, 1)];
-        assert_eq!(pids(&links, &[], &[11, 12]), [12, 13]);
+        assert_eq!(pids(&links, &[11, 12]), [10, 12, 13]);
     }
 
     #[test]
     fn a_pid_that_was_used_again_is_no_member() {
         let links = [link(1, 0), link(10, 1), link(12, 1)];
         let remembered = HashSet::from([Identity { pid: 12, start_ticks: 5 }]);
-        assert!(kin(&links, 10, &[], &remembered).is_empty());
-    }
-
-    #[test]
-    fn who_is_set_apart_takes_its_children_along() {
-        let links = [link(10, 1), link(11, 10), link(15, 10), link(16, 15)];
-        assert_eq!(pids(&links, &[15], &[15]), [11]);
+        assert_eq!(kin(&links, 10, &remembered), HashSet::from([links[1].id]));
     }
 
     #[test]
     fn a_loop_of_parents_ends() {
-        assert_eq!(pids(&[link(10, 11), link(11, 10)], &[], &[]), [11]);
+        assert_eq!(pids(&[link(10, 11), link(11, 10)], &[]), [10, 11]);
     }
 
     /// A directory that looks like `/proc` to us.
@@ -336,7 +330,7 @@ mod tests {
         }
 
         fn look(&self) -> Snapshot {
-            let mut family = Family::of(10, Vec::new());
+            let mut family = Family::of(10);
             family.look(&ProcFs::at(self.0.path()), Duration::from_secs(1)).expect("read the directory")
         }
     }
@@ -344,39 +338,39 @@ mod tests {
     #[test]
     fn a_name_with_brackets_newlines_or_no_text_at_all_is_read() {
         let proc = FakeProc::new()
-            .process(10, 1, b"scx-gamer-run", b"scx-gamer-run\0game\0")
+            .process(10, 1, b"sh", b"/bin/sh\0")
             .process(11, 10, b"a) S (b\n)", b"/opt/a) S (b\n)\0")
             .process(12, 11, b"\xff\xfe", b"\xff\0");
         let snapshot = proc.look();
         let seen: Vec<(i32, &str)> = snapshot.processes.iter().map(|p| (p.id.pid, p.comm.as_str())).collect();
-        assert_eq!(seen, [(11, "a) S (b\n)"), (12, "\u{fffd}\u{fffd}")]);
-        assert_eq!(snapshot.processes[0].argv0_name(), "a) S (b\n)");
-        assert_eq!(snapshot.processes[0].threads, 7);
-        assert_eq!(snapshot.processes[0].cpu_ticks, 50);
+        assert_eq!(seen, [(10, "sh"), (11, "a) S (b\n)"), (12, "\u{fffd}\u{fffd}")]);
+        assert_eq!(snapshot.processes[1].argv0_name(), "a) S (b\n)");
+        assert_eq!(snapshot.processes[1].threads, 7);
+        assert_eq!(snapshot.processes[1].cpu_ticks, 50);
     }
 
     #[test]
     fn a_process_that_vanishes_while_we_read_is_left_out() {
-        let proc = FakeProc::new().process(10, 1, b"scx-gamer-run", b"").process(12, 10, b"game", b"");
+        let proc = FakeProc::new().process(10, 1, b"sh", b"").process(12, 10, b"game", b"");
         fs::create_dir(proc.0.path().join("11")).expect("process directory without files");
         fs::create_dir(proc.0.path().join("13")).expect("process directory");
         fs::write(proc.0.path().join("13/stat"), "13").expect("half a stat");
         fs::remove_file(proc.0.path().join("12/cmdline")).expect("unreadable cmdline");
         let snapshot = proc.look();
-        assert_eq!(snapshot.processes.len(), 1);
-        assert_eq!(snapshot.processes[0].name(), "game");
+        assert_eq!(snapshot.processes.len(), 2);
+        assert_eq!(snapshot.processes[1].name(), "game");
     }
 
     #[test]
     fn a_process_directory_that_is_missing_is_an_error() {
-        let mut family = Family::of(10, Vec::new());
+        let mut family = Family::of(10);
         assert!(family.look(&ProcFs::at("/nonexistent"), Duration::ZERO).is_err());
     }
 
     #[test]
     fn our_own_test_run_is_found_below_its_parent() {
         let own = std::process::id() as i32;
-        let mut family = Family::of(nix::unistd::getppid().as_raw(), Vec::new());
+        let mut family = Family::of(nix::unistd::getppid().as_raw());
         let snapshot = family.look(&ProcFs::at("/proc"), Duration::from_secs(1)).expect("read /proc");
         let us = snapshot.processes.iter().find(|process| process.id.pid == own).expect("ourselves");
         assert!(us.rss_bytes > 0);

@@ -69,11 +69,11 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Begins below `root_pid`, leaving out the processes `apart`.
+    /// Begins at the game's first process.
     #[must_use]
-    pub fn new(procfs: ProcFs, finder: Finder, root_pid: i32, apart: Vec<i32>) -> Self {
+    pub fn new(procfs: ProcFs, finder: Finder, root_pid: i32) -> Self {
         let next_look = if matches!(finder, Finder::Nobody) { None } else { Some(Duration::ZERO) };
-        let family = Family::of(root_pid, apart);
+        let family = Family::of(root_pid);
         Self { procfs, finder, family, choice: Choice::default(), pinned: None, pause: Duration::ZERO, next_look }
     }
 
@@ -218,7 +218,7 @@ mod tests {
     }
 
     fn watch(finder: Finder) -> Watch {
-        Watch::new(ProcFs::at("/proc"), finder, std::process::id() as i32, Vec::new())
+        Watch::new(ProcFs::at("/proc"), finder, std::process::id() as i32)
     }
 
     #[test]

@@ -115,8 +115,10 @@ impl Lease {
         let fail = |error: io::Error| Failure::new(format!("can't open a session with {OWNER}: {error}"), HINT_BROKEN);
         let (ours, theirs) = Transport::pair().map_err(fail)?;
         self.owner = Some(Owner::start(theirs, verbosity)?);
-        ours.send(&Request::Hello { version: VERSION }, None).map_err(fail)?;
-        ours.send(&Request::Acquire, None).map_err(fail)?;
+        // One that has ended already is told by the next look at the session, which knows its status.
+        for request in [Request::Hello { version: VERSION }, Request::Acquire] {
+            let _ = ours.send(&request, None);
+        }
         self.session = Some(ours);
         Ok(())
     }
@@ -131,12 +133,6 @@ impl Lease {
     #[must_use]
     pub fn is_hopeful(&self) -> bool {
         matches!(self.state, State::Asked | State::Attached)
-    }
-
-    /// PID of scx_gamer, which is no part of the game's family.
-    #[must_use]
-    pub fn owner_pid(&self) -> Option<i32> {
-        self.owner.as_ref().map(|owner| owner.child.id().cast_signed())
     }
 
     /// Readable when there is news, or scx_gamer to be reaped.

@@ -12,7 +12,6 @@ mod signals;
 
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
-use std::process::id;
 use std::time::Instant;
 
 use crate::game::tree::ProcFs;
@@ -65,7 +64,7 @@ pub fn run(options: &Options, procfs: ProcFs) -> u8 {
     let program = options.program.to_string_lossy().into_owned();
     report.say(&Message::Started { program, pid: game.pid().as_raw() });
 
-    let watch = Watch::new(procfs, options.finder.clone(), id().cast_signed(), lease.owner_pid().into_iter().collect());
+    let watch = Watch::new(procfs, options.finder.clone(), game.pid().as_raw());
     let mut follow = Follow::new(&options.finder, &mut lease, watch, &report, started);
     let ended = catch_unwind(AssertUnwindSafe(|| follow.until_end(&mut game, signals.as_ref())));
     let ended = ended.unwrap_or_else(|_| follow::wait_only(&mut game, signals.as_ref(), &report));

@@ -1,6 +1,7 @@
 //! Whatever scx_gamer does, the game runs.
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
@@ -154,6 +155,22 @@ fn a_game_that_ends_makes_room_for_the_next() {
     }
     running.stderr.wait_for("foreground: none");
     assert_eq!(running.status(), Some(1));
+}
+
+#[test]
+fn a_child_of_the_script_that_became_the_wrapper_is_not_the_game() {
+    let rig = Rig::where_scx_gamer("attaches");
+    let wrapper = rig.command(&["-v", &fake_game(), "SIGUSR2"]);
+    let mut script = std::process::Command::new("/bin/sh");
+    script.args(["-c", "/bin/cat <&3 >/dev/null & exec \"$@\" 3<&-", "sh"]).arg(wrapper.get_program());
+    script.args(wrapper.get_args()).env("FAKE_SCX_GAMER", "attaches").stdin(std::process::Stdio::piped());
+    // SAFETY: one system call between fork and exec.
+    unsafe { script.pre_exec(|| if libc::dup2(0, 3) < 0 { Err(std::io::Error::last_os_error()) } else { Ok(()) }) };
+    let mut running = Running::from(&mut script);
+    let game_pid = running.game_ready();
+    running.stderr.wait_for(&format!("foreground: fake_game (TGID {game_pid})"));
+    kill(game_pid, Signal::SIGUSR2).expect("kill");
+    assert_eq!(running.status(), Some(0));
 }
 
 #[test]

@@ -46,6 +46,8 @@ fn a_game_that_a_signal_ends_is_told_as_such_and_was_not_left_behind() {
     let rig = Rig::where_scx_gamer("fails");
     let mut running = rig.start(&["/bin/sh", "-c", "echo ready $$; exec cat"]);
     let game = running.game_ready();
+    // Held open, since the end of its input would end the game as well.
+    let _stdin = running.child.stdin.take();
     kill(running.pid(), Signal::SIGTERM).expect("kill");
     assert_eq!(running.child.wait().expect("wait").code(), Some(128 + libc::SIGTERM));
     assert!(kill(game, None).is_err());
