@@ -2,10 +2,14 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
+//! | [`game`] | which process is the game |
 //! | [`sched`] | the BPF scheduler as one Rust value: attaching makes it, dropping it detaches |
 //! | [`service`] | root's side: who holds the scheduler, and for how long |
 //! | [`session`] | the wire between the player's side and root's side |
+//! | [`wrapper`] | the player's side: lease, game, exit status |
 
+pub mod game;
 pub mod sched;
 pub mod service;
 pub mod session;
+pub mod wrapper;

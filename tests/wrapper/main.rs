@@ -1,0 +1,8 @@
+//! Runs the real scx-gamer-run with a fake scx_gamer beside it: what a player and a launcher rely on, without a kernel
+//! that could schedule anything.
+
+mod contract;
+mod rig;
+mod session;
+mod signals;
+mod status;
