@@ -1,5 +1,8 @@
 //! The table of contents of the BPF side, compiled and linked into one object.
 
+use std::env;
+use std::path::Path;
+
 fn main() -> anyhow::Result<()> {
     scx_cargo::BpfBuilder::new()?
         .enable_intf("bpf/intf.h", "bpf_intf.rs")
@@ -11,5 +14,14 @@ fn main() -> anyhow::Result<()> {
         .add_source("bpf/preempt.bpf.c")
         .add_source("bpf/load.bpf.c")
         .compile_link_gen()?;
+    compile_math_for_tests()
+}
+
+/// `bpf/math.h` once more, for this machine: tests/bpf_math.rs calls it. Only test programs are linked with it.
+fn compile_math_for_tests() -> anyhow::Result<()> {
+    println!("cargo:rerun-if-changed=tests/bpf_math.c");
+    cc::Build::new().file("tests/bpf_math.c").cargo_metadata(false).try_compile("bpf_math")?;
+    let library = Path::new(&env::var("OUT_DIR")?).join("libbpf_math.a");
+    println!("cargo:rustc-link-arg-tests={}", library.display());
     Ok(())
 }

@@ -46,7 +46,11 @@ __hidden void inherit_family(struct task_ctx *taskc)
 		taskc->family = forkerc->family;
 }
 
-/* True if @p is, or descends from, a member or the root of lease @begin. */
+/*
+ * True if @p is the root of lease @begin, or descends from it or from a member. A script that execs the
+ * wrapper leaves it children from before, which are none of the game's: everybody on the way must be younger
+ * than the lease.
+ */
 static bool descends_from_lease(struct task_struct *p, const struct gr_begin_lease *begin)
 {
 	struct task_struct *ancestor = p;
@@ -61,6 +65,8 @@ static bool descends_from_lease(struct task_struct *p, const struct gr_begin_lea
 		ancestorc = bpf_task_storage_get(&task_ctxs, ancestor, 0, 0);
 		if (ancestorc && ancestorc->family == begin->id)
 			return true;
+		if (ancestor->start_boottime < begin->since_boot_ns)
+			return false;
 		ancestor = ancestor->real_parent;
 	}
 	return false;

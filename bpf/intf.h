@@ -54,6 +54,7 @@ struct gr_lease {
 
 /* Argument of the begin_lease program. */
 struct gr_begin_lease {
+	u64 since_boot_ns;	/* descendants born before (CLOCK_BOOTTIME) are none of the game's */
 	u32 id;
 	s32 root_tgid;
 	u32 nr_marked;	/* out: tasks found that live already */
@@ -86,7 +87,7 @@ struct gr_longest_wait {
 #ifdef __BPF__
 #define GR_ASSERT_SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), #type ": Rust reads this layout")
 GR_ASSERT_SIZE(struct gr_lease, 16);
-GR_ASSERT_SIZE(struct gr_begin_lease, 16);
+GR_ASSERT_SIZE(struct gr_begin_lease, 24);
 GR_ASSERT_SIZE(struct gr_explain_task, 16);
 GR_ASSERT_SIZE(struct gr_event, 8);
 GR_ASSERT_SIZE(struct gr_longest_wait, 8);

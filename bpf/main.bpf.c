@@ -32,7 +32,7 @@ struct {
 struct cpu_ctx cpus[GR_CPUS_MAX];
 u64 system_vtime;	/* the furthest that any task has got; moves forward only, races lose a step */
 
-/* Not const: the kernel's own timeout for a stall, after which it takes the machine back. */
+/* After a stall of this length the kernel takes the machine back by itself. */
 #define KERNEL_TIMEOUT_MS 5000U
 
 /*
@@ -263,5 +263,10 @@ SCX_OPS_DEFINE(gamer_ops,
 	.disable	= (void *)gamer_disable,
 	.init		= (void *)gamer_init,
 	.exit		= (void *)gamer_exit,
+	/*
+	 * Exiting and migration-disabled tasks come to enqueue like all others. Put on a CPU by the kernel they
+	 * would pass the game's queue, and one that is preempted there would be put there again, for ever.
+	 */
+	.flags		= SCX_OPS_ENQ_EXITING | SCX_OPS_ENQ_MIGRATION_DISABLED,
 	.timeout_ms	= KERNEL_TIMEOUT_MS,
 	.name		= "gamer");

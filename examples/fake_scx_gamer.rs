@@ -65,11 +65,11 @@ fn serve(session: &Transport, behaviour: &str) -> anyhow::Result<()> {
                 say(Event::Hello { version: VERSION + 1 });
             }
             Received::Message(Request::Hello { .. }, _) => say(Event::Hello { version: VERSION }),
-            Received::Message(Request::Acquire, _) if behaviour == "refuses" => {
+            Received::Message(Request::Acquire { .. }, _) if behaviour == "refuses" => {
                 let hint = Some("boot another kernel".to_owned());
                 say(Event::Error { kind: ErrorKind::Kernel, message: "this kernel has no sched_ext".to_owned(), hint });
             }
-            Received::Message(Request::Acquire, _) => {
+            Received::Message(Request::Acquire { .. }, _) => {
                 say(Event::Attached { scheduler: "gamer".to_owned(), attach_ms: 812 });
                 match behaviour {
                     "dies" => raise(Signal::SIGKILL)?,

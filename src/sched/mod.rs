@@ -113,11 +113,12 @@ impl Scheduler {
         self.sched_ext.scheduler().unwrap_or_else(|| "gamer".to_owned())
     }
 
-    /// Makes the process `root_tgid` (initial PID namespace) and all its descendants a game's family.
+    /// Makes the process `root_tgid` (initial PID namespace) a game's family, with all its descendants that were born
+    /// after `since_boot_ns` (CLOCK_BOOTTIME) or are yet to be.
     ///
     /// # Errors
     /// All leases are taken, or the kernel refuses to run the marking program.
-    pub fn begin_lease(&mut self, root_tgid: i32) -> anyhow::Result<LeaseId> {
+    pub fn begin_lease(&mut self, root_tgid: i32, since_boot_ns: u64) -> anyhow::Result<LeaseId> {
         let slots = LEASES_MAX as u32;
         let leases = &mut self.bss().leases;
         let slot = leases.iter().position(|lease| lease.id == 0).context("all leases are taken")?;
@@ -130,7 +131,7 @@ impl Scheduler {
         publish(&mut lease.id, id.0);
         self.leases_changed(1);
 
-        let mut begin = intf::gr_begin_lease { id: id.0, root_tgid, nr_marked: 0, pad: 0 };
+        let mut begin = intf::gr_begin_lease { since_boot_ns, id: id.0, root_tgid, nr_marked: 0, pad: 0 };
         if let Err(error) = run_syscall(&self.skel.progs.begin_lease, &mut begin) {
             self.end_lease(id);
             return Err(error.context("mark the game's processes"));

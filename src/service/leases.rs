@@ -117,7 +117,7 @@ impl Session {
                 self.fail(ErrorKind::Protocol, "say hello first".to_owned(), None);
                 return Next::Over;
             }
-            Request::Acquire => self.acquire(owner),
+            Request::Acquire { since_boot_ns } => self.acquire(since_boot_ns, owner),
             Request::SetForeground => self.set_foreground(descriptor, owner),
             Request::Status => {
                 let leases = self.status(owner.proc_root()).into_iter().collect();
@@ -131,13 +131,14 @@ impl Session {
         Next::Go
     }
 
-    fn acquire(&mut self, owner: &mut impl Owner) {
+    fn acquire(&mut self, since_boot_ns: u64, owner: &mut impl Owner) {
         if self.lease.is_some() {
             return self.fail(ErrorKind::Protocol, "you hold a lease already".to_owned(), None);
         }
         let tgid = self.peer.tgid;
-        let granted =
-            owner.attach().and_then(|(scheduler, took)| Ok((scheduler.begin_lease(tgid)?, scheduler.name(), took)));
+        let granted = owner
+            .attach()
+            .and_then(|(scheduler, took)| Ok((scheduler.begin_lease(tgid, since_boot_ns)?, scheduler.name(), took)));
         match granted {
             Ok((id, scheduler, took)) => {
                 self.lease = Some(Held { id, foreground_tgid: None, since: SystemTime::now() });

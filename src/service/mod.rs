@@ -15,7 +15,10 @@ use std::time::Instant;
 use anyhow::Context as _;
 use anyhow::bail;
 use log::LevelFilter;
+use nix::sys::signal::SigHandler;
+use nix::sys::signal::Signal;
 use nix::sys::signal::kill;
+use nix::sys::signal::signal;
 use nix::unistd::Pid;
 
 use self::cli::Options;
@@ -31,11 +34,11 @@ use crate::session::transport::Transport;
 /// Exit status for values that name something which does not exist.
 const STATUS_BAD_INPUT: u8 = 2;
 
-/// Sends what we, and with `-v` libbpf, have to say to stderr. Started by the wrapper we only speak up when
-/// something is wrong: the session carries the rest.
+/// Sends what we, and with `-v` libbpf, have to say to stderr. Started by the wrapper we say nothing there
+/// unless asked: the session carries it, and the wrapper speaks.
 pub fn log_to_stderr(options: &Options) {
     let level = match (options.verbosity, options.is_child) {
-        (0, true) => LevelFilter::Warn,
+        (0, true) => LevelFilter::Off,
         (0, false) => LevelFilter::Info,
         (1, _) => LevelFilter::Debug,
         _ => LevelFilter::Trace,
@@ -85,7 +88,7 @@ fn run_directly(options: &Options) -> anyhow::Result<()> {
     let (scheduler, took) = owner.attach()?;
     log::info!("attached {} in {} ms; Ctrl+C detaches", scheduler.name(), took.as_millis());
     if let Some(tgid) = options.foreground_tgid {
-        let lease = scheduler.begin_lease(tgid)?;
+        let lease = scheduler.begin_lease(tgid, 0)?;
         scheduler.set_foreground(lease, Some(tgid));
         log::info!("the game is process {tgid}");
     }
@@ -102,6 +105,9 @@ fn run_directly(options: &Options) -> anyhow::Result<()> {
 
 /// Started by the wrapper: serve the session on standard input, leave with it.
 fn serve_parent(options: &Options) -> anyhow::Result<()> {
+    // We are not the terminal's foreground group: under `stty tostop` a word of ours would stop us, attached.
+    // SAFETY: ignoring a signal installs no handler.
+    unsafe { signal(Signal::SIGTTOU, SigHandler::SigIgn) }.context("ignore SIGTTOU")?;
     let stdin = std::io::stdin().as_fd().try_clone_to_owned().context("take the session from standard input")?;
     let mut session = Session::new(Transport::from(stdin))?;
     let mut wakes = Wakes::new()?;

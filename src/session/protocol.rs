@@ -24,7 +24,12 @@ pub enum Request {
         version: u32,
     },
     /// Takes the lease: attach if nobody has, and treat the caller's descendants as a game's family.
-    Acquire,
+    Acquire {
+        /// Descendants born before this time (CLOCK_BOOTTIME, in ns) are left out: a script that execs the wrapper
+        /// has children of its own.
+        #[serde(default)]
+        since_boot_ns: u64,
+    },
     /// Pins the process behind the pidfd that travels with this datagram; without one, un-pins.
     SetForeground,
     /// Asks who holds leases; needs none.

@@ -22,6 +22,8 @@ use nix::poll::PollFd;
 use nix::poll::PollFlags;
 use nix::poll::PollTimeout;
 use nix::poll::poll;
+use nix::time::ClockId;
+use nix::time::clock_gettime;
 
 use crate::game::watch::pidfd_open;
 use crate::session::protocol::ErrorKind;
@@ -116,7 +118,8 @@ impl Lease {
         let (ours, theirs) = Transport::pair().map_err(fail)?;
         self.owner = Some(Owner::start(theirs, verbosity)?);
         // One that has ended already is told by the next look at the session, which knows its status.
-        for request in [Request::Hello { version: VERSION }, Request::Acquire] {
+        let acquire = Request::Acquire { since_boot_ns: boot_time_ns() };
+        for request in [Request::Hello { version: VERSION }, acquire] {
             let _ = ours.send(&request, None);
         }
         self.session = Some(ours);
@@ -334,6 +337,12 @@ impl Owner {
         let _ = self.child.kill();
         self.ended_within(STATUS_PATIENCE);
     }
+}
+
+/// Time since boot, sleep included: what the kernel stamps a process with at its birth. 0 when it can't be told.
+fn boot_time_ns() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default();
+    now.as_nanos().try_into().unwrap_or_default()
 }
 
 /// Beside our own program, where a package and a build directory have it; else left to PATH.

@@ -28,6 +28,11 @@ fn parent_of(pid: i32) -> i32 {
     procfs::process::Process::new(pid).and_then(|process| process.stat()).expect("stat").ppid
 }
 
+fn boot_time_ns() -> u64 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).expect("read the clock");
+    std::time::Duration::from(now).as_nanos().try_into().expect("less than 584 years")
+}
+
 /// A shell that reads commands from us, to fork and exec on demand.
 fn shell() -> Kept {
     Kept::spawn(Command::new("sh").stdin(Stdio::piped()))
@@ -48,7 +53,7 @@ fn children_born_before_and_after_the_lease_belong_to_it_and_a_neighbour_does_no
     let born_before = wait_for_process("11111");
 
     let mut scheduler = attach();
-    let lease = scheduler.begin_lease(wrapper.pid()).expect("begin a lease");
+    let lease = scheduler.begin_lease(wrapper.pid(), 0).expect("begin a lease");
     tell(&mut wrapper, "sh -c 'sleep 22222; :' &");
     let born_after = wait_for_process("22222");
 
@@ -67,7 +72,7 @@ fn children_born_before_and_after_the_lease_belong_to_it_and_a_neighbour_does_no
 fn a_double_forked_process_below_init_stays_in_the_family_through_exec() {
     let mut scheduler = attach();
     let mut wrapper = shell();
-    let lease = scheduler.begin_lease(wrapper.pid()).expect("begin a lease");
+    let lease = scheduler.begin_lease(wrapper.pid(), 0).expect("begin a lease");
     tell(&mut wrapper, "(setsid sh -c 'exec env sleep 33333' &)");
     let orphan = wait_for_process("33333");
     let _cleanup = Stray(orphan);
@@ -81,7 +86,7 @@ fn every_thread_of_the_pinned_process_is_foreground_old_and_new() {
     let mut scheduler = attach();
     let load = Kept::spawn(Command::new(example("synthetic_load")).arg("bursty").stdout(Stdio::null()));
     wait_until("its threads run", || threads_of(load.pid()).len() > 2);
-    let lease = scheduler.begin_lease(load.pid()).expect("begin a lease");
+    let lease = scheduler.begin_lease(load.pid(), 0).expect("begin a lease");
     for thread in threads_of(load.pid()) {
         assert_eq!(class_of(&scheduler, thread), Class::Family);
     }
@@ -97,7 +102,7 @@ fn every_thread_of_the_pinned_process_is_foreground_old_and_new() {
 fn a_foreground_outside_the_family_gains_nothing() {
     let mut scheduler = attach();
     let (wrapper, neighbour) = (shell(), shell());
-    let lease = scheduler.begin_lease(wrapper.pid()).expect("begin a lease");
+    let lease = scheduler.begin_lease(wrapper.pid(), 0).expect("begin a lease");
     scheduler.set_foreground(lease, Some(neighbour.pid()));
     assert_eq!(class_of(&scheduler, neighbour.pid()), Class::Normal);
 }
@@ -106,8 +111,8 @@ fn a_foreground_outside_the_family_gains_nothing() {
 fn two_leases_keep_apart_and_each_ends_alone() {
     let mut scheduler = attach();
     let (mut first, mut second) = (shell(), shell());
-    let first_lease = scheduler.begin_lease(first.pid()).expect("begin a lease");
-    let second_lease = scheduler.begin_lease(second.pid()).expect("begin a lease");
+    let first_lease = scheduler.begin_lease(first.pid(), 0).expect("begin a lease");
+    let second_lease = scheduler.begin_lease(second.pid(), 0).expect("begin a lease");
     tell(&mut first, "sleep 44444 &");
     tell(&mut second, "sleep 55555 &");
     let (first_child, second_child) = (wait_for_process("44444"), wait_for_process("55555"));
@@ -122,7 +127,7 @@ fn two_leases_keep_apart_and_each_ends_alone() {
 
     // A new lease in the old slot does not inherit the old family.
     let third = shell();
-    let third_lease = scheduler.begin_lease(third.pid()).expect("begin a lease");
+    let third_lease = scheduler.begin_lease(third.pid(), 0).expect("begin a lease");
     assert_ne!(third_lease, first_lease);
     assert_eq!(lease_of(&scheduler, first_child), None);
 }
@@ -131,9 +136,10 @@ fn two_leases_keep_apart_and_each_ends_alone() {
 fn a_seventeenth_lease_is_refused_and_the_others_hold() {
     let mut scheduler = attach();
     let shells: Vec<Kept> = (0..scx_gamer_run::sched::LEASES_MAX).map(|_| shell()).collect();
-    let leases: Vec<LeaseId> = shells.iter().map(|shell| scheduler.begin_lease(shell.pid()).expect("lease")).collect();
+    let leases: Vec<LeaseId> =
+        shells.iter().map(|shell| scheduler.begin_lease(shell.pid(), 0).expect("lease")).collect();
     let one_more = shell();
-    assert!(scheduler.begin_lease(one_more.pid()).is_err());
+    assert!(scheduler.begin_lease(one_more.pid(), 0).is_err());
     for (shell, lease) in shells.iter().zip(leases) {
         assert_eq!(lease_of(&scheduler, shell.pid()), Some(lease));
     }
@@ -154,4 +160,22 @@ fn a_sound_server_is_critical_by_name_from_its_exec_on() {
     let restarted = Kept::spawn(Command::new(&server).arg("77777"));
     wait_for_process("77777");
     assert_eq!(class_of(&scheduler, restarted.pid()), Class::Critical);
+}
+
+#[test]
+fn children_of_the_script_that_became_the_wrapper_are_none_of_the_games() {
+    let mut script = shell();
+    tell(&mut script, "sh -c 'sleep 12121; :' &");
+    let older = wait_for_process("12121");
+    let since = boot_time_ns();
+    tell(&mut script, "sleep 13131 &");
+    let younger = wait_for_process("13131");
+
+    let mut scheduler = attach();
+    let lease = scheduler.begin_lease(script.pid(), since).expect("begin a lease");
+    let _cleanup = (Stray(older), Stray(younger));
+    assert_eq!(lease_of(&scheduler, younger), Some(lease));
+    assert_eq!(lease_of(&scheduler, script.pid()), Some(lease));
+    assert_eq!(lease_of(&scheduler, older), None);
+    assert_eq!(lease_of(&scheduler, parent_of(older)), None);
 }

@@ -13,6 +13,7 @@ use scx_gamer_run::sched::Tunables;
 use crate::support::Kept;
 use crate::support::attach;
 use crate::support::attach_with;
+use crate::support::cpu_ns;
 use crate::support::cpu_ticks;
 use crate::support::example;
 use crate::support::hogs;
@@ -24,10 +25,16 @@ fn count(scheduler: &Scheduler, name: &str) -> u64 {
     scheduler.counts().get(name).unwrap_or_else(|| panic!("no counter is called {name}"))
 }
 
+/// How often a process was put off its CPU.
+fn switches(pid: i32) -> u64 {
+    let status = procfs::process::Process::new(pid).and_then(|process| process.status()).expect("read status");
+    status.nonvoluntary_ctxt_switches.expect("counted by this kernel")
+}
+
 /// A game that wants all CPUs all the time.
 fn saturating_game(scheduler: &mut Scheduler) -> Kept {
     let game = hogs();
-    let lease = scheduler.begin_lease(game.pid()).expect("begin a lease");
+    let lease = scheduler.begin_lease(game.pid(), 0).expect("begin a lease");
     scheduler.set_foreground(lease, Some(game.pid()));
     game
 }
@@ -43,7 +50,11 @@ fn work_outside_keeps_its_floor_beside_a_game_that_wants_every_cpu() {
     let (game_used, others_used) = (cpu_ticks(game.pid()) - game_before, ticks_of_others() - others_before);
     let share_pct = others_used * 100 / (game_used + others_used);
     assert!(count(&scheduler, "floor_turn") > 0);
-    assert!((4..=7).contains(&share_pct), "the others got {share_pct} % where the floor is 5 %: {}", scheduler.counts());
+    assert!(
+        (4..=7).contains(&share_pct),
+        "the others got {share_pct} % where the floor is 5 %: {}",
+        scheduler.counts()
+    );
     for hog in &others {
         assert!(cpu_ticks(hog.pid()) > 0, "one of the others did not run at all");
     }
@@ -53,11 +64,9 @@ fn work_outside_keeps_its_floor_beside_a_game_that_wants_every_cpu() {
 fn a_crowd_that_the_floor_does_not_serve_in_time_is_rescued_within_half_a_second() {
     let mut scheduler = attach();
     let _game = saturating_game(&mut scheduler);
-    // Pinned to one CPU, 60 of them need 60 turns of 0.5 ms, of which the floor gives one each 10 ms.
-    let crowd: Vec<Kept> = (0..60)
-        .map(|_| Kept::spawn(Command::new("taskset").args(["-c", "0", "sh", "-c", "while :; do :; done"])))
-        .collect();
-    wait_until("all of them have run", || crowd.iter().all(|task| cpu_ticks(task.pid()) > 0));
+    // 50 of them need 50 turns, of which the floor gives one each 10 ms.
+    let crowd: Vec<Kept> = (0..50).map(|_| one_hog()).collect();
+    wait_until("all of them have run", || crowd.iter().all(|task| cpu_ns(task.pid()) > 0));
     let mut longest = Duration::ZERO;
     for _ in 0..100 {
         longest = longest.max(scheduler.longest_wait().expect("ask for the longest wait"));
@@ -77,7 +86,7 @@ fn a_waking_foreground_thread_puts_other_work_off_a_cpu() {
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null()),
     );
-    let lease = scheduler.begin_lease(game.pid()).expect("begin a lease");
+    let lease = scheduler.begin_lease(game.pid(), 0).expect("begin a lease");
     scheduler.set_foreground(lease, Some(game.pid()));
     wait_until("the game has preempted others a hundred times", || count(&scheduler, "preempt") > 100);
 }
@@ -101,14 +110,12 @@ fn heavy_load_queues_by_deadline_and_a_threshold_of_100_percent_never_does() {
 fn a_longer_slice_means_fewer_switches_for_the_same_work() {
     let switches_in_a_second_of_cpu = |slice_us: u64| {
         let _scheduler = attach_with(&Tunables { slice_us, ..tunables() });
-        let pair: Vec<Kept> = (0..2)
-            .map(|_| Kept::spawn(Command::new("taskset").args(["-c", "0", "sh", "-c", "while :; do :; done"])))
-            .collect();
-        wait_until("the pair has used a second of CPU", || {
-            pair.iter().map(|task| cpu_ticks(task.pid())).sum::<u64>() > 100
-        });
-        let status = procfs::process::Process::new(pair[0].pid()).and_then(|process| process.status()).expect("status");
-        status.nonvoluntary_ctxt_switches.expect("counted by this kernel")
+        let pair = [one_hog(), one_hog()];
+        let used = || pair.iter().map(|hog| cpu_ticks(hog.pid())).sum::<u64>();
+        wait_until("the pair has warmed up", || used() > 20);
+        let (used_before, switches_before) = (used(), switches(pair[0].pid()));
+        wait_until("the pair has used a second of CPU", || used() - used_before > 100);
+        switches(pair[0].pid()) - switches_before
     };
     let (short, long) = (switches_in_a_second_of_cpu(10), switches_in_a_second_of_cpu(50_000));
     assert!(short > 3 * long, "{short} switches with slices of one tick, {long} with slices of 50 ms");

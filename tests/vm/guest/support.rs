@@ -130,7 +130,8 @@ pub fn tunables() -> Tunables {
 fn observe_from_above() {
     let parameter = libc::sched_param { sched_priority: 1 };
     // SAFETY: reads one sched_param, which outlives the call; 0 is the calling thread.
-    let outcome = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &raw const parameter) };
+    let outcome =
+        unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &raw const parameter) };
     assert_eq!(outcome, 0, "become a real-time thread");
 }
 
@@ -148,6 +149,12 @@ pub fn attach_with(tunables: &Tunables) -> Scheduler {
 pub fn cpu_ticks(pid: i32) -> u64 {
     let stat = procfs::process::Process::new(pid).and_then(|process| process.stat()).expect("read the process's stat");
     stat.utime + stat.stime
+}
+
+/// CPU time that a process's main thread has used, in ns.
+pub fn cpu_ns(pid: i32) -> u64 {
+    let schedstat = fs::read_to_string(format!("/proc/{pid}/schedstat")).expect("read schedstat");
+    schedstat.split_whitespace().next().and_then(|ns| ns.parse().ok()).expect("a number of ns")
 }
 
 /// Pids of programs that run with `argument` as their only one.

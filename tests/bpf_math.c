@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* bpf/math.h is all static inline: names for tests/bpf_math.rs to call. build.rs compiles this. */
+#include "../bpf/intf.h"
+#include "../bpf/math.h"
+
+u64 test_bucket_after(u64 bucket_ns, u64 elapsed_ns, u64 ran_ns)
+{
+	return bucket_after(bucket_ns, elapsed_ns, ran_ns);
+}
+
+u64 test_scale_by_weight(u64 ran_ns, u32 weight)
+{
+	return scale_by_weight(ran_ns, weight);
+}
+
+u64 test_deadline_of(u64 now_ns, u64 task, u64 system, u64 credit_ns, u64 debt_ns)
+{
+	return deadline_of(now_ns, task, system, credit_ns, debt_ns);
+}
+
+u64 test_floor_due_after(u64 due, u64 now, u64 ran, u32 pct, u64 late_max, u64 window)
+{
+	return floor_due_after(due, now, ran, pct, late_max, window);
+}
+
+u32 test_util_ema(u32 ema, u32 sample, u64 elapsed_ns, u64 tau_ns)
+{
+	return util_ema(ema, sample, elapsed_ns, tau_ns);
+}
+
+int test_is_busy(int was_busy, u32 util, u32 enter, u32 leave)
+{
+	return is_busy(was_busy, util, enter, leave);
+}
+
+int test_time_is_before(u64 a, u64 b)
+{
+	return time_is_before(a, b);
+}

@@ -1,0 +1,88 @@
+//! The BPF side's arithmetic (`bpf/math.h`), compiled for this machine and called from here.
+
+mod math {
+    unsafe extern "C" {
+        pub safe fn test_bucket_after(bucket_ns: u64, elapsed_ns: u64, ran_ns: u64) -> u64;
+        pub safe fn test_scale_by_weight(ran_ns: u64, weight: u32) -> u64;
+        pub safe fn test_deadline_of(now_ns: u64, task: u64, system: u64, credit_ns: u64, debt_ns: u64) -> u64;
+        pub safe fn test_floor_due_after(due: u64, now: u64, ran: u64, pct: u32, late_max: u64, window: u64) -> u64;
+        pub safe fn test_util_ema(ema: u32, sample: u32, elapsed_ns: u64, tau_ns: u64) -> u32;
+        pub safe fn test_is_busy(was_busy: i32, util: u32, enter: u32, leave: u32) -> i32;
+        pub safe fn test_time_is_before(a: u64, b: u64) -> i32;
+    }
+}
+use math::*;
+
+const MS: u64 = 1_000_000;
+
+#[test]
+fn a_bucket_drains_at_half_a_cpu_and_is_never_fuller_than_50_ms() {
+    assert_eq!(test_bucket_after(0, 10 * MS, 5 * MS), 0, "half of a CPU leaves nothing behind");
+    assert_eq!(test_bucket_after(0, 10 * MS, 10 * MS), 5 * MS);
+    assert_eq!(test_bucket_after(30 * MS, 20 * MS, 0), 20 * MS);
+    assert_eq!(test_bucket_after(50 * MS, MS, MS), 50 * MS);
+}
+
+#[test]
+fn a_light_weight_pays_more_virtual_time_and_no_weight_divides_by_zero() {
+    assert_eq!(test_scale_by_weight(MS, 100), MS);
+    assert_eq!(test_scale_by_weight(MS, 50), 2 * MS);
+    assert_eq!(test_scale_by_weight(MS, 10_000), MS / 100);
+    assert_eq!(test_scale_by_weight(MS, 0), 100 * MS);
+}
+
+#[test]
+fn a_deadline_moves_by_credit_and_debt_within_their_bounds() {
+    let now = 1000 * MS;
+    assert_eq!(test_deadline_of(now, 500, 500, 20 * MS, 100 * MS), now);
+    assert_eq!(test_deadline_of(now, 0, 900 * MS, 20 * MS, 100 * MS), now - 20 * MS);
+    assert_eq!(test_deadline_of(now, 900 * MS, 0, 20 * MS, 100 * MS), now + 100 * MS);
+    // Across a wrap of the virtual clock.
+    assert_eq!(test_deadline_of(now, 5 * MS, u64::MAX, 20 * MS, 100 * MS), now + 5 * MS + 1);
+}
+
+#[test]
+fn the_others_get_five_percent_also_when_each_turn_comes_late() {
+    let (mut now, mut due, mut served) = (0, 0, 0);
+    while now < 10_000 * MS {
+        now += 4 * MS; // the game's slices end at ticks of 250 Hz
+        if now >= due {
+            due = test_floor_due_after(due, now, MS / 2, 5, 10 * MS, 100 * MS);
+            now += MS / 2;
+            served += MS / 2;
+        }
+    }
+    let share_pct = served as f64 * 100.0 / now as f64;
+    assert!((4.8..=5.2).contains(&share_pct), "{share_pct} %");
+}
+
+#[test]
+fn a_long_run_of_the_others_pays_for_one_window_at_most() {
+    assert_eq!(test_floor_due_after(0, 500 * MS, 400 * MS, 5, 10 * MS, 100 * MS), 600 * MS);
+}
+
+#[test]
+fn the_average_reaches_what_it_samples_and_forgets_after_a_pause() {
+    let mut ema = 0;
+    for _ in 0..1000 {
+        ema = test_util_ema(ema, 1024, 250_000, 8 * MS);
+    }
+    assert!(ema > 1000, "{ema}");
+    assert_eq!(test_util_ema(ema, 0, 8 * MS, 8 * MS), 0);
+    assert!(test_util_ema(0, 1024, 250_000, 8 * MS) < 40, "one sample must not make a load");
+}
+
+#[test]
+fn busy_has_hysteresis() {
+    assert_eq!(test_is_busy(0, 768, 768, 665), 0);
+    assert_eq!(test_is_busy(0, 769, 768, 665), 1);
+    assert_eq!(test_is_busy(1, 665, 768, 665), 1);
+    assert_eq!(test_is_busy(1, 664, 768, 665), 0);
+}
+
+#[test]
+fn time_compares_across_a_wrap() {
+    assert_eq!(test_time_is_before(u64::MAX, 1), 1);
+    assert_eq!(test_time_is_before(1, u64::MAX), 0);
+    assert_eq!(test_time_is_before(7, 7), 0);
+}
