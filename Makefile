@@ -22,7 +22,7 @@ test: build ## Run every test: on this machine, then in virtual machines
 
 demo: build ## Show a game under load, without and with us, in a virtual machine
 	cargo build $(CARGO_FLAGS) --examples
-	tests/vm/run --timeout 600 -- $(TARGET_DIR)/release/examples/demo
+	VM_TCG_THREAD=multi tests/vm/run --timeout 600 -- $(TARGET_DIR)/release/examples/demo
 
 vm: deps ## Open a shell in a virtual machine with a sched_ext kernel
 	@tests/vm/run --shell

@@ -102,7 +102,7 @@ int BPF_PROG(on_exec, struct task_struct *p)
 	return 0;
 }
 
-/* Tells user space what we take a task for: --status, bug reports and tests ask. */
+/* Tells user space what we take a task for: tests ask, on real kernels. */
 SEC("syscall")
 int explain_task(struct gr_explain_task *explain)
 {

@@ -15,7 +15,7 @@ enum gr_limits {
 	GR_LEASES_MAX = 16,	/* power of two, likewise */
 };
 
-/* What a task is to the game, strongest claim first. */
+/* What a task is to the game. The family wins over a critical name: gamescope in the tree is family. */
 enum gr_class {
 	GR_FOREGROUND,	/* a thread of a pinned TGID */
 	GR_CRITICAL,	/* audio servers, the compositor, kernel threads, ourselves */

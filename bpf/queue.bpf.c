@@ -11,7 +11,7 @@
  * every switch. The count goes up before the insertion, which the kernel carries out after the callback, and
  * down when the task runs: it may be too high for a moment, never too low.
  *
- * Limits: the shared queues take one lock each; on many-node machines that is too few (issue: NUMA).
+ * Limits: the two queues for all CPUs take one lock each, which is too few for machines of many nodes.
  */
 #include "gamer.bpf.h"
 

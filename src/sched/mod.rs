@@ -208,6 +208,12 @@ impl Scheduler {
         end::end_reason(&self.skel.maps.data_data.as_deref().expect("BUG: no data after load").uei)
     }
 
+    /// Prints the kernel's dump of the moment in which it failed us, if there is one, to stderr.
+    pub fn print_dump(&self) {
+        // Its one sentence is what end_reason() tells.
+        let _ = scx_utils::uei_read!(&self.skel, uei).report();
+    }
+
     /// Takes the scheduler out and waits until the kernel says so.
     ///
     /// # Errors

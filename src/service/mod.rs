@@ -57,8 +57,17 @@ pub fn log_to_stderr(options: &Options) {
     scx_utils::init_libbpf_logging(None);
 }
 
+/// Where the kernel's file systems are mounted.
+#[derive(Clone, Copy, Debug)]
+pub struct Roots {
+    /// `/sys` outside of tests.
+    pub sysfs: &'static Path,
+    /// `/proc` outside of tests.
+    pub procfs: &'static Path,
+}
+
 /// Runs `scx_gamer` until a signal, its session or the kernel ends it.
-pub fn run(options: &Options) -> ExitCode {
+pub fn run(options: &Options, roots: Roots) -> ExitCode {
     if options.has_polling_ms {
         log::warn!("--polling-ms has no effect: the scheduler does not poll");
     }
@@ -68,7 +77,7 @@ pub fn run(options: &Options) -> ExitCode {
         log::error!("--foreground-pid {tgid}: there is no such process; nothing was attached");
         return ExitCode::from(STATUS_BAD_INPUT);
     }
-    let outcome = if options.is_child { serve_parent(options) } else { run_directly(options) };
+    let outcome = if options.is_child { serve_parent(options, roots) } else { run_directly(options, roots) };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -82,9 +91,9 @@ pub fn run(options: &Options) -> ExitCode {
 }
 
 /// In a terminal: attach at once, leave on Ctrl+C.
-fn run_directly(options: &Options) -> anyhow::Result<()> {
+fn run_directly(options: &Options, roots: Roots) -> anyhow::Result<()> {
     let mut wakes = Wakes::new()?;
-    let mut owner = Owner::new(options);
+    let mut owner = Owner::new(options, roots);
     let (scheduler, took) = owner.attach()?;
     log::info!("attached {} in {} ms; Ctrl+C detaches", scheduler.name(), took.as_millis());
     if let Some(tgid) = options.foreground_tgid {
@@ -104,7 +113,7 @@ fn run_directly(options: &Options) -> anyhow::Result<()> {
 }
 
 /// Started by the wrapper: serve the session on standard input, leave with it.
-fn serve_parent(options: &Options) -> anyhow::Result<()> {
+fn serve_parent(options: &Options, roots: Roots) -> anyhow::Result<()> {
     // We are not the terminal's foreground group: under `stty tostop` a word of ours would stop us, attached.
     // SAFETY: ignoring a signal installs no handler.
     unsafe { signal(Signal::SIGTTOU, SigHandler::SigIgn) }.context("ignore SIGTTOU")?;
@@ -112,7 +121,7 @@ fn serve_parent(options: &Options) -> anyhow::Result<()> {
     let mut session = Session::new(Transport::from(stdin))?;
     let mut wakes = Wakes::new()?;
     wakes.add_session(session.as_fd())?;
-    let mut owner = Owner::new(options);
+    let mut owner = Owner::new(options, roots);
     loop {
         match wakes.wait()? {
             Wake::Session => {
@@ -145,13 +154,14 @@ fn serve_parent(options: &Options) -> anyhow::Result<()> {
 /// The scheduler, once somebody wants it. Dropping it detaches.
 struct Owner<'a> {
     options: &'a Options,
+    roots: Roots,
     scheduler: Option<Scheduler>,
     is_watched: bool,
 }
 
 impl<'a> Owner<'a> {
-    fn new(options: &'a Options) -> Self {
-        Self { options, scheduler: None, is_watched: false }
+    fn new(options: &'a Options, roots: Roots) -> Self {
+        Self { options, roots, scheduler: None, is_watched: false }
     }
 
     /// Lets the kernel's exit and the watchdog wake us from the attach on.
@@ -187,6 +197,11 @@ impl<'a> Owner<'a> {
     fn explain_end(&mut self) -> anyhow::Result<()> {
         let why =
             self.scheduler.as_ref().and_then(Scheduler::end_reason).unwrap_or_else(|| "no reason given".to_owned());
+        if let Some(scheduler) = &self.scheduler
+            && self.options.verbosity > 0
+        {
+            scheduler.print_dump();
+        }
         self.detach()?;
         bail!("the kernel ended the scheduler: {why}")
     }
@@ -206,7 +221,7 @@ impl leases::Owner for Owner<'_> {
         let started = Instant::now();
         let scheduler = match self.scheduler.take() {
             Some(scheduler) => scheduler,
-            None => Scheduler::attach(&self.options.tunables, Path::new("/sys"))?,
+            None => Scheduler::attach(&self.options.tunables, self.roots.sysfs)?,
         };
         Ok((self.scheduler.insert(scheduler), started.elapsed()))
     }
@@ -216,6 +231,6 @@ impl leases::Owner for Owner<'_> {
     }
 
     fn proc_root(&self) -> &Path {
-        Path::new("/proc")
+        self.roots.procfs
     }
 }

@@ -306,7 +306,7 @@ impl Owner {
             .map_err(|error| match error.kind() {
                 io::ErrorKind::NotFound => Failure::new(
                     format!("{OWNER} was found neither beside scx-gamer-run nor in PATH"),
-                    "install both programs, from one package or with `make install`",
+                    "put both programs into one directory, or scx_gamer into PATH",
                 ),
                 _ => Failure::new(format!("can't start {}: {error}", program.display()), HINT_BROKEN),
             })?;

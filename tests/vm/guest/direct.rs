@@ -74,6 +74,22 @@ fn a_foreground_that_does_not_exist_attaches_nothing() {
 }
 
 #[test]
+fn a_game_that_runs_already_is_put_first() {
+    let game = crate::support::hogs();
+    let mut scx_gamer =
+        Kept::spawn(scx_gamer(&["-v", "--foreground-pid", &game.pid().to_string()]).stderr(Stdio::piped()));
+    let mut stderr = BufReader::new(scx_gamer.stderr.take().expect("stderr")).lines();
+    let told = format!("scx_gamer: the game is process {}", game.pid());
+    assert!(stderr.any(|line| line.is_ok_and(|line| line == told)));
+    let other = one_hog();
+    wait_until("work outside the game has run too", || crate::support::cpu_ticks(other.pid()) > 5);
+    scx_gamer.signal(Signal::SIGINT);
+    let counts: String = stderr.map_while(Result::ok).collect();
+    assert!(counts.contains("urgent_enqueue=") && !counts.contains("urgent_enqueue=0 "), "{counts}");
+    assert_eq!(scx_gamer.wait().expect("wait").code(), Some(0));
+}
+
+#[test]
 fn a_deprecated_flag_warns_and_works_on() {
     let mut scx_gamer = Kept::spawn(scx_gamer(&["-p", "100"]).stderr(Stdio::piped()));
     wait_for_state("enabled");

@@ -40,7 +40,7 @@ read_kernel_version() { # PATH
 }
 
 read_bytes() { # PATH OFFSET COUNT
-  od -An -v -tx1 -w64 -j "$2" -N "$3" "$1" | tr -d ' \n' | sed 's/00.*//' | xxd -r -p
+  dd if="$1" bs=1 skip=$(($2)) count="$3" status=none | tr '\0' '\n' | head -n 1
 }
 
 find_debian_kernel() { # VERSION_PATTERN
