@@ -117,7 +117,7 @@ pub fn one_hog() -> Kept {
 
 pub fn tunables() -> Tunables {
     Tunables {
-        slice_us: 10,
+        slice_us: 1000,
         slice_lag_us: 20_000,
         cpu_busy_enter_pct: 75,
         cpu_busy_exit_pct: 65,
