@@ -149,6 +149,7 @@ void BPF_STRUCT_OPS(gamer_dispatch, s32 cpu, struct task_struct *prev)
 	bool others_wait = nr_shared || cpuc->nr_queued;
 
 	cpuc->urgent_is_elsewhere = false;
+	cpuc->is_kicked = false;	/* also if another CPU was faster and whom we put off goes on */
 	cpuc->turn_end_ns = 0;	/* whose turn it was either sleeps or has had it */
 	if (nr_urgent || (others_wait && is_urgent(prev))) {
 		if (others_wait && give_turn_to_others(cpu, cpuc, prev))
