@@ -31,13 +31,20 @@ extern const volatile u64 wakeup_timer_ns;
 #define FLOOR_LATE_NS (10 * NSEC_PER_MSEC)	/* the game's slice ends at a tick: up to 10 ms late at 100 Hz */
 
 /*
- * Nobody waits longer than 500 ms. The head of a queue may be younger than the task that waits longest by
- * the debt (100 ms) and the credit (20 ms) of their deadlines, so rescue starts at 350 ms.
+ * Nobody waits longer than 500 ms. The head of the shared queue may be younger than the task that waits
+ * longest by as much as deadlines move: one --slice-lag-us back, one forward and one for background work,
+ * 300 ms at its upper end. 50 ms are left to serve whom rescue finds.
  */
-#define DEBT_MAX_NS (100 * NSEC_PER_MSEC)
-#define RESCUE_AFTER_NS (350 * NSEC_PER_MSEC)
+#define WAIT_MAX_NS (500 * NSEC_PER_MSEC)
+#define RESCUE_MARGIN_NS (50 * NSEC_PER_MSEC)
 #define RESCUE_TURN_NS (100 * NSEC_PER_USEC)
 #define RESCUE_LOOK_NS (10 * NSEC_PER_MSEC)
+
+/* The game's slice while others wait: their floor is looked at when it ends. */
+#define URGENT_SLICE_MAX_NS (4 * NSEC_PER_MSEC)
+
+/* A round of all who wait takes this long at most, were there one CPU: leaves room under WAIT_MAX_NS. */
+#define ROUND_MAX_NS (400 * NSEC_PER_MSEC)
 
 /* Critical and family tasks stay urgent, and others normal, below this much in their bucket. */
 #define BUCKET_LIGHT_NS (20 * NSEC_PER_MSEC)
@@ -114,6 +121,11 @@ struct {
 #define max(a, b) ({ typeof(a) _a = (a); typeof(b) _b = (b); _a > _b ? _a : _b; })
 #endif
 
+static inline u64 urgent_slice_ns(void)
+{
+	return slice_max_ns < URGENT_SLICE_MAX_NS ? slice_max_ns : URGENT_SLICE_MAX_NS;
+}
+
 static inline struct cpu_ctx *cpu_ctx_of(s32 cpu)
 {
 	return &cpus[cpu & (GR_CPUS_MAX - 1)];
@@ -121,7 +133,7 @@ static inline struct cpu_ctx *cpu_ctx_of(s32 cpu)
 
 static inline void stat_inc(struct cpu_ctx *cpuc, enum gr_stat stat)
 {
-	cpuc->stats[stat]++;	/* only its own CPU writes: callbacks run with the rq lock, without migration */
+	cpuc->stats[stat]++;	/* under that CPU's rq lock, but for wake-ups: a race loses one count */
 }
 
 /* NULL for a task that is not ours (idle, or seen before init_task); count it, take the plain path. */
@@ -144,6 +156,7 @@ __hidden void refresh_class(struct task_struct *p, struct task_ctx *taskc, u64 n
 /* queue.bpf.c: where does a runnable task wait, and who is next? */
 __hidden void leave_queue(struct task_ctx *taskc);
 __hidden void queue_task(struct task_struct *p, struct task_ctx *taskc, u64 now_ns, u64 enq_flags);
+__hidden bool goes_before_queue(struct task_struct *prev, struct cpu_ctx *cpuc);
 __hidden bool serve_others(s32 cpu, struct cpu_ctx *cpuc);
 __hidden bool steal_from_others(s32 cpu, struct cpu_ctx *cpuc);
 

@@ -64,6 +64,7 @@ static void kick_idle_cpus(void)
 
 static int on_wakeup_timer(void *map, u32 *key, struct wakeup_timer *wakeup)
 {
+	stat_inc(cpu_ctx_of(bpf_get_smp_processor_id()), GR_STAT_WAKEUP_TICK);
 	sample_utilisation(scx_bpf_now());
 	if (!nr_urgent && !nr_shared && !nr_local) {
 		/*

@@ -127,7 +127,7 @@ static bool keep(struct task_struct *prev)
 {
 	if (!prev || !(prev->scx.flags & SCX_TASK_QUEUED))
 		return false;
-	scx_bpf_task_set_slice(prev, slice_max_ns);
+	scx_bpf_task_set_slice(prev, nr_shared || nr_local ? urgent_slice_ns() : slice_max_ns);
 	return true;
 }
 
@@ -160,7 +160,7 @@ void BPF_STRUCT_OPS(gamer_dispatch, s32 cpu, struct task_struct *prev)
 		if (is_urgent(prev) && keep(prev))
 			return;
 	}
-	if (others_wait && serve_others(cpu, cpuc))
+	if (others_wait && !goes_before_queue(prev, cpuc) && serve_others(cpu, cpuc))
 		return;
 	if (keep(prev))
 		return;

@@ -41,19 +41,30 @@ static inline u64 scale_by_weight(u64 ran_ns, u32 weight)
 }
 
 /*
- * Earliest-deadline key in wall-clock time: @now, moved back by what the task is owed (at most
- * @credit_max_ns) or forward by what it owes (at most @debt_max_ns). Because both are bounded and @now
- * moves on, whoever is queued becomes the earliest one in the end.
+ * Earliest-deadline key in wall-clock time: @now, moved back by what the task is owed or forward by what it
+ * owes, at most @lag_max_ns either way. Because that is bounded and @now moves on, whoever is queued becomes
+ * the earliest one in the end.
  */
-static inline u64 deadline_of(u64 now_ns, u64 task_vtime, u64 system_vtime, u64 credit_max_ns, u64 debt_max_ns)
+static inline u64 deadline_of(u64 now_ns, u64 task_vtime, u64 system_vtime, u64 lag_max_ns)
 {
 	long long ahead_ns = (long long)(task_vtime - system_vtime);
 
-	if (ahead_ns < -(long long)credit_max_ns)
-		ahead_ns = -(long long)credit_max_ns;
-	if (ahead_ns > (long long)debt_max_ns)
-		ahead_ns = (long long)debt_max_ns;
+	if (ahead_ns < -(long long)lag_max_ns)
+		ahead_ns = -(long long)lag_max_ns;
+	if (ahead_ns > (long long)lag_max_ns)
+		ahead_ns = (long long)lag_max_ns;
 	return now_ns + ahead_ns;
+}
+
+/*
+ * How long a task may run at a stretch: @max_ns, but less while many wait, so that a round through all of
+ * them takes @round_max_ns at most. The kernel rounds up to its tick.
+ */
+static inline u64 slice_for(u64 max_ns, u32 nr_waiting, u64 round_max_ns)
+{
+	if (max_ns * nr_waiting <= round_max_ns)
+		return max_ns;
+	return round_max_ns / nr_waiting;
 }
 
 /*

@@ -76,8 +76,8 @@ static bool somebody_starves(s32 cpu, struct cpu_ctx *cpuc, u64 now_ns)
 
 	if (time_is_before(now_ns, cpuc->rescue_look_ns))
 		return false;
-	starves = head_wait_ns(DSQ_SHARED, now_ns) > RESCUE_AFTER_NS ||
-		head_wait_ns(cpu, now_ns) > RESCUE_AFTER_NS;
+	starves = head_wait_ns(DSQ_SHARED, now_ns) > WAIT_MAX_NS - RESCUE_MARGIN_NS - 3 * slice_lag_ns ||
+		head_wait_ns(cpu, now_ns) > WAIT_MAX_NS - 3 * RESCUE_MARGIN_NS;
 	cpuc->rescue_look_ns = now_ns + (starves ? NSEC_PER_MSEC : RESCUE_LOOK_NS);
 	return starves;
 }

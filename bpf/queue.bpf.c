@@ -35,6 +35,14 @@ __hidden void leave_queue(struct task_ctx *taskc)
 	taskc->queue = QUEUE_NONE;
 }
 
+/* When @taskc should run, in wall-clock time. */
+static u64 deadline_of_task(struct task_ctx *taskc, u64 now_ns)
+{
+	u64 deadline = deadline_of(now_ns, taskc->vtime, system_vtime, slice_lag_ns);
+
+	return taskc->class == GR_BACKGROUND ? deadline + slice_lag_ns : deadline;
+}
+
 __hidden void queue_task(struct task_struct *p, struct task_ctx *taskc, u64 now_ns, u64 enq_flags)
 {
 	s32 cpu = scx_bpf_task_cpu(p);
@@ -54,24 +62,43 @@ __hidden void queue_task(struct task_struct *p, struct task_ctx *taskc, u64 now_
 		__sync_fetch_and_add(&cpuc->nr_queued, 1);
 		__sync_fetch_and_add(&nr_local, 1);
 		stat_inc(cpuc, GR_STAT_RR_ENQUEUE);
-		scx_bpf_dsq_insert(p, cpu, slice_max_ns, enq_flags);
+		scx_bpf_dsq_insert(p, cpu, slice_for(slice_max_ns, cpuc->nr_queued, ROUND_MAX_NS), enq_flags);
 		return;
 	}
 
-	deadline = deadline_of(now_ns, taskc->vtime, system_vtime, slice_lag_ns, DEBT_MAX_NS);
+	deadline = deadline_of_task(taskc, now_ns);
 	if (taskc->is_urgent) {
 		taskc->queue = QUEUE_URGENT;
 		__sync_fetch_and_add(&nr_urgent, 1);	/* full barrier: paired with the one in gamer_running */
 		stat_inc(cpuc, GR_STAT_URGENT_ENQUEUE);
-		scx_bpf_dsq_insert_vtime(p, DSQ_URGENT, slice_max_ns, deadline, enq_flags);
+		scx_bpf_dsq_insert_vtime(p, DSQ_URGENT, urgent_slice_ns(), deadline, enq_flags);
 		return;
 	}
-	if (taskc->class == GR_BACKGROUND)
-		deadline += slice_lag_ns;
 	taskc->queue = QUEUE_SHARED;
 	__sync_fetch_and_add(&nr_shared, 1);
 	stat_inc(cpuc, GR_STAT_EDF_ENQUEUE);
-	scx_bpf_dsq_insert_vtime(p, DSQ_SHARED, slice_max_ns, deadline, enq_flags);
+	scx_bpf_dsq_insert_vtime(p, DSQ_SHARED, slice_for(slice_max_ns, nr_shared, ROUND_MAX_NS), deadline, enq_flags);
+}
+
+/*
+ * True if @prev, which has used its slice up and wants to go on, has an earlier deadline than everybody who
+ * waits for @cpuc: without this two tasks would share a CPU evenly, whatever their niceness.
+ */
+__hidden bool goes_before_queue(struct task_struct *prev, struct cpu_ctx *cpuc)
+{
+	struct task_struct *head;
+	struct task_ctx *prevc;
+	u64 now_ns;
+
+	if (!prev || !(prev->scx.flags & SCX_TASK_QUEUED) || cpuc->nr_queued)
+		return false;
+	prevc = task_ctx_of(prev);
+	head = __COMPAT_scx_bpf_dsq_peek(DSQ_SHARED);
+	if (!prevc || !head)
+		return false;
+	now_ns = scx_bpf_now();
+	charge(prev, prevc, cpuc, now_ns);
+	return time_is_before(deadline_of_task(prevc, now_ns), head->scx.dsq_vtime);
 }
 
 /* Moves the next task that is not urgent to @cpu: own queue and shared queue in turn. */

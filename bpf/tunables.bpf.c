@@ -10,7 +10,7 @@
 const volatile u32 nr_cpu_ids = 8;		/* highest possible CPU + 1; from the machine */
 const volatile s32 own_tgid = 0;		/* scx_gamer itself: its event loop must not starve */
 const volatile u64 slice_max_ns = 1000000;	/* --slice-us; below a tick it means "one tick" */
-const volatile u64 slice_lag_ns = 20000000;	/* --slice-lag-us: most credit or debt in the deadline */
+const volatile u64 slice_lag_ns = 20000000;	/* --slice-lag-us: most credit or debt in a deadline */
 const volatile u32 busy_enter = 768;		/* --cpu-busy-thresh, of 1024 */
 const volatile u32 busy_exit = 665;		/* --cpu-busy-exit, of 1024 */
 const volatile u64 wakeup_timer_ns = 250000;	/* --wakeup-timer-us */

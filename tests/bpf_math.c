@@ -13,9 +13,14 @@ u64 test_scale_by_weight(u64 ran_ns, u32 weight)
 	return scale_by_weight(ran_ns, weight);
 }
 
-u64 test_deadline_of(u64 now_ns, u64 task, u64 system, u64 credit_ns, u64 debt_ns)
+u64 test_deadline_of(u64 now_ns, u64 task, u64 system, u64 lag_ns)
 {
-	return deadline_of(now_ns, task, system, credit_ns, debt_ns);
+	return deadline_of(now_ns, task, system, lag_ns);
+}
+
+u64 test_slice_for(u64 max_ns, u32 nr_waiting, u64 round_max_ns)
+{
+	return slice_for(max_ns, nr_waiting, round_max_ns);
 }
 
 u64 test_floor_due_after(u64 due, u64 now, u64 ran, u32 pct, u64 late_max, u64 window)

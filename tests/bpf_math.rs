@@ -4,7 +4,8 @@ mod math {
     unsafe extern "C" {
         pub safe fn test_bucket_after(bucket_ns: u64, elapsed_ns: u64, ran_ns: u64) -> u64;
         pub safe fn test_scale_by_weight(ran_ns: u64, weight: u32) -> u64;
-        pub safe fn test_deadline_of(now_ns: u64, task: u64, system: u64, credit_ns: u64, debt_ns: u64) -> u64;
+        pub safe fn test_deadline_of(now_ns: u64, task: u64, system: u64, lag_ns: u64) -> u64;
+        pub safe fn test_slice_for(max_ns: u64, nr_waiting: u32, round_max_ns: u64) -> u64;
         pub safe fn test_floor_due_after(due: u64, now: u64, ran: u64, pct: u32, late_max: u64, window: u64) -> u64;
         pub safe fn test_util_ema(ema: u32, sample: u32, elapsed_ns: u64, tau_ns: u64) -> u32;
         pub safe fn test_is_busy(was_busy: i32, util: u32, enter: u32, leave: u32) -> i32;
@@ -34,11 +35,19 @@ fn a_light_weight_pays_more_virtual_time_and_no_weight_divides_by_zero() {
 #[test]
 fn a_deadline_moves_by_credit_and_debt_within_their_bounds() {
     let now = 1000 * MS;
-    assert_eq!(test_deadline_of(now, 500, 500, 20 * MS, 100 * MS), now);
-    assert_eq!(test_deadline_of(now, 0, 900 * MS, 20 * MS, 100 * MS), now - 20 * MS);
-    assert_eq!(test_deadline_of(now, 900 * MS, 0, 20 * MS, 100 * MS), now + 100 * MS);
+    assert_eq!(test_deadline_of(now, 500, 500, 20 * MS), now);
+    assert_eq!(test_deadline_of(now, 0, 900 * MS, 20 * MS), now - 20 * MS);
+    assert_eq!(test_deadline_of(now, 900 * MS, 0, 20 * MS), now + 20 * MS);
     // Across a wrap of the virtual clock.
-    assert_eq!(test_deadline_of(now, 5 * MS, u64::MAX, 20 * MS, 100 * MS), now + 5 * MS + 1);
+    assert_eq!(test_deadline_of(now, 5 * MS, u64::MAX, 20 * MS), now + 5 * MS + 1);
+}
+
+#[test]
+fn slices_shrink_when_a_round_of_all_who_wait_would_take_too_long() {
+    assert_eq!(test_slice_for(MS, 0, 400 * MS), MS);
+    assert_eq!(test_slice_for(MS, 400, 400 * MS), MS);
+    assert_eq!(test_slice_for(MS, 800, 400 * MS), MS / 2);
+    assert_eq!(test_slice_for(1000 * MS, 4, 400 * MS), 100 * MS);
 }
 
 #[test]

@@ -27,6 +27,7 @@ pub const COUNTERS: [Counter; intf::gr_stat_GR_NR_STATS as usize] = [
     counter(intf::gr_stat_GR_STAT_FLOOR_TURN, "floor_turn", "turns of 0.5 ms that the game gave to others"),
     counter(intf::gr_stat_GR_STAT_RESCUE, "rescue", "turns given to a task that had waited too long"),
     counter(intf::gr_stat_GR_STAT_STEAL, "steal", "tasks taken from another CPU's queue by an idle CPU"),
+    counter(intf::gr_stat_GR_STAT_WAKEUP_TICK, "wakeup_tick", "ticks of the timer that looks for forgotten tasks"),
     counter(intf::gr_stat_GR_STAT_NO_TASK_CTX, "no_task_ctx", "tasks seen without a context"),
 ];
 

@@ -4,12 +4,15 @@ use std::io::BufRead as _;
 use std::io::BufReader;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
+use std::process::Command;
 use std::process::Stdio;
 
 use nix::sys::signal::Signal;
 
 use crate::support::Kept;
 use crate::support::attach;
+use crate::support::cpu_ticks;
+use crate::support::hogs;
 use crate::support::one_hog;
 use crate::support::sched_ext;
 use crate::support::scx_gamer;
@@ -75,14 +78,14 @@ fn a_foreground_that_does_not_exist_attaches_nothing() {
 
 #[test]
 fn a_game_that_runs_already_is_put_first() {
-    let game = crate::support::hogs();
+    let game = hogs();
     let mut scx_gamer =
         Kept::spawn(scx_gamer(&["-v", "--foreground-pid", &game.pid().to_string()]).stderr(Stdio::piped()));
     let mut stderr = BufReader::new(scx_gamer.stderr.take().expect("stderr")).lines();
     let told = format!("scx_gamer: the game is process {}", game.pid());
     assert!(stderr.any(|line| line.is_ok_and(|line| line == told)));
     let other = one_hog();
-    wait_until("work outside the game has run too", || crate::support::cpu_ticks(other.pid()) > 5);
+    wait_until("work outside the game has run too", || cpu_ticks(other.pid()) > 5);
     scx_gamer.signal(Signal::SIGINT);
     let counts: String = stderr.map_while(Result::ok).collect();
     assert!(counts.contains("urgent_enqueue=") && !counts.contains("urgent_enqueue=0 "), "{counts}");
@@ -116,28 +119,43 @@ fn the_kernel_throwing_it_out_is_told_with_the_reason() {
     assert_eq!(state(), "disabled");
 }
 
-#[test]
-fn the_watchdog_gives_the_machine_back_when_a_queued_task_makes_no_progress() {
-    // A real-time hog that nothing throttles keeps CPU 0 from a task that may run nowhere else.
+/// Lets a real-time task keep a CPU for itself.
+fn lift_real_time_limits() {
     std::fs::write("/proc/sys/kernel/sched_rt_runtime_us", "-1").expect("lift the real-time limit");
     // Newer kernels reserve a share for sched_ext tasks against real-time ones.
     let _ = std::fs::write("/sys/kernel/debug/sched/ext_server/cpu0/runtime", "0");
+}
+
+/// A task that may run on CPU 0 alone, and a real-time one that keeps it from there.
+fn starve_a_task_on_cpu_0() -> [Kept; 2] {
+    let on_cpu_0 = |scheduling: &[&str]| {
+        let spin = ["sh", "-c", "while :; do :; done"];
+        Kept::spawn(Command::new("taskset").args(["-c", "0"]).args(scheduling).args(spin))
+    };
+    let starved = on_cpu_0(&[]);
+    wait_until("the pinned task runs", || cpu_ticks(starved.pid()) > 0);
+    [starved, on_cpu_0(&["chrt", "-f", "50"])]
+}
+
+#[test]
+fn the_kernels_dump_is_printed_with_v_and_as_long_as_asked() {
+    lift_real_time_limits();
+    let mut scx_gamer = Kept::spawn(scx_gamer(&["-v", "--exit-dump-len", "2048"]).stderr(Stdio::piped()));
+    wait_for_state("enabled");
+    let _starving = starve_a_task_on_cpu_0();
+    let stderr = std::io::read_to_string(scx_gamer.stderr.take().expect("stderr")).expect("read");
+    assert_eq!(scx_gamer.wait().expect("wait").code(), Some(1), "{stderr}");
+    let (_, dump) = stderr.split_once("DEBUG DUMP").unwrap_or_else(|| panic!("no dump in: {stderr}"));
+    assert!((500..4096).contains(&dump.len()), "the dump has {} bytes: {dump}", dump.len());
+    assert!(stderr.contains("the kernel ended the scheduler: runnable task stall"), "{stderr}");
+}
+
+#[test]
+fn the_watchdog_gives_the_machine_back_when_a_queued_task_makes_no_progress() {
+    lift_real_time_limits();
     let mut scx_gamer = Kept::spawn(scx_gamer(&["--watchdog-secs", "1"]).stderr(Stdio::piped()));
     wait_for_state("enabled");
-    let starved =
-        Kept::spawn(std::process::Command::new("taskset").args(["-c", "0", "sh", "-c", "while :; do :; done"]));
-    let started = crate::support::cpu_ticks(starved.pid());
-    wait_until("the pinned task runs", || crate::support::cpu_ticks(starved.pid()) > started);
-    let _real_time_hog = Kept::spawn(std::process::Command::new("taskset").args([
-        "-c",
-        "0",
-        "chrt",
-        "-f",
-        "50",
-        "sh",
-        "-c",
-        "while :; do :; done",
-    ]));
+    let _starving = starve_a_task_on_cpu_0();
     let status = scx_gamer.wait().expect("wait");
     let stderr = std::io::read_to_string(scx_gamer.stderr.take().expect("stderr")).expect("read");
     assert_eq!(status.code(), Some(1), "{stderr}");
@@ -149,7 +167,7 @@ fn the_watchdog_gives_the_machine_back_when_a_queued_task_makes_no_progress() {
 fn a_watchdog_finds_nothing_on_a_machine_that_is_merely_busy() {
     let mut scx_gamer = start(&["--watchdog-secs", "1"]);
     let hogs = [one_hog(), one_hog(), one_hog(), one_hog(), one_hog(), one_hog()];
-    let burnt = || hogs.iter().map(|hog| crate::support::cpu_ticks(hog.pid())).min().unwrap_or(0);
+    let burnt = || hogs.iter().map(|hog| cpu_ticks(hog.pid())).min().unwrap_or(0);
     wait_until("every hog has run for half a second", || burnt() >= 50);
     assert!(scx_gamer.try_wait().expect("wait").is_none(), "the watchdog fired without a reason");
     scx_gamer.signal(Signal::SIGINT);

@@ -25,6 +25,45 @@ fn count(scheduler: &Scheduler, name: &str) -> u64 {
     scheduler.counts().get(name).unwrap_or_else(|| panic!("no counter is called {name}"))
 }
 
+/// How much more CPU a process of nice 0 gets than one of nice 19 beside it, times ten.
+fn tenths_of_advantage(slice_lag_us: u64) -> u64 {
+    let _scheduler = attach_with(&Tunables { slice_lag_us, ..tunables() });
+    let (plain, nice) =
+        (one_hog(), Kept::spawn(Command::new("nice").args(["-n", "19", "sh", "-c", "while :; do :; done"])));
+    wait_until("both have run", || cpu_ticks(plain.pid()) > 10 && cpu_ticks(nice.pid()) > 2);
+    let (plain_before, nice_before) = (cpu_ns(plain.pid()), cpu_ns(nice.pid()));
+    wait_until("the plain one has used a second", || cpu_ns(plain.pid()) - plain_before > 1_000_000_000);
+    (cpu_ns(plain.pid()) - plain_before) * 10 / (cpu_ns(nice.pid()) - nice_before).max(1)
+}
+
+#[test]
+fn a_larger_lag_lets_niceness_count_for_more() {
+    let (none, large) = (tenths_of_advantage(0), tenths_of_advantage(100_000));
+    assert!(large > 2 * none, "nice 0 : nice 19 is {none}/10 without lag and {large}/10 with 100 ms");
+}
+
+#[test]
+fn the_wakeup_timer_ticks_as_often_as_told_and_not_at_all_when_nothing_waits() {
+    let ticks_in_a_second_of_cpu = |wakeup_timer_us: u64| {
+        let scheduler = attach_with(&Tunables { wakeup_timer_us, ..tunables() });
+        let pair = [one_hog(), one_hog()];
+        let used = || pair.iter().map(|hog| cpu_ticks(hog.pid())).sum::<u64>();
+        wait_until("the pair has warmed up", || used() > 20);
+        let (used_before, ticks_before) = (used(), count(&scheduler, "wakeup_tick"));
+        wait_until("the pair has used a second of CPU", || used() - used_before > 100);
+        let ticks = count(&scheduler, "wakeup_tick") - ticks_before;
+        drop(pair);
+        sleep(Duration::from_millis(100));
+        let quiet_before = count(&scheduler, "wakeup_tick");
+        sleep(Duration::from_secs(1));
+        let quiet = count(&scheduler, "wakeup_tick") - quiet_before;
+        assert!(quiet * 5 < ticks, "{quiet} ticks in a second in which nothing waited, {ticks} under load");
+        ticks
+    };
+    let (often, seldom) = (ticks_in_a_second_of_cpu(1000), ticks_in_a_second_of_cpu(20_000));
+    assert!(often > 5 * seldom, "{often} ticks at 1 ms, {seldom} at 20 ms");
+}
+
 /// How often a process was put off its CPU.
 fn switches(pid: i32) -> u64 {
     let status = procfs::process::Process::new(pid).and_then(|process| process.status()).expect("read status");
