@@ -165,7 +165,7 @@ fn the_watchdog_gives_the_machine_back_when_a_queued_task_makes_no_progress() {
 
 #[test]
 fn a_watchdog_finds_nothing_on_a_machine_that_is_merely_busy() {
-    let mut scx_gamer = start(&["--watchdog-secs", "1"]);
+    let mut scx_gamer = start(&["--watchdog-secs", "3"]);
     let hogs = [one_hog(), one_hog(), one_hog(), one_hog(), one_hog(), one_hog()];
     let burnt = || hogs.iter().map(|hog| cpu_ticks(hog.pid())).min().unwrap_or(0);
     wait_until("every hog has run for half a second", || burnt() >= 50);
