@@ -3,8 +3,8 @@
  * What is this task to the game?
  *
  * How: the family is exact (family.bpf.c) and the foreground is the TGID that user space pinned. Critical
- * tasks are known by name, read from the thread group's leader at fork and at exec, so that a sound server
- * that restarts is known again at once. Everybody else is normal, and background while a game runs and
+ * tasks are known by name, read from the thread group's leader at the attach and at each exec and inherited
+ * at fork, so that a sound server that restarts is known again at once. Everybody else is normal, and background while a game runs and
  * they burn CPU.
  *
  * Critical and family tasks are urgent only while they are light (a leaky bucket of CPU time): a shader

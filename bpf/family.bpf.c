@@ -37,12 +37,15 @@ __hidden struct gr_lease *live_lease_of(struct task_ctx *taskc)
 	return lease->id == taskc->family ? lease : NULL;
 }
 
-__hidden void inherit_family(struct task_ctx *taskc)
+__hidden void inherit_from_forker(struct task_ctx *taskc)
 {
 	struct task_struct *forker = bpf_get_current_task_btf();
 	struct task_ctx *forkerc = bpf_task_storage_get(&task_ctxs, forker, 0, 0);
 
-	if (forkerc && forker->tgid != own_tgid)
+	if (!forkerc)
+		return;
+	taskc->has_critical_name = forkerc->has_critical_name;	/* the same program, until it execs another */
+	if (forker->tgid != own_tgid)
 		taskc->family = forkerc->family;
 }
 

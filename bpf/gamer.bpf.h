@@ -147,7 +147,7 @@ __hidden void charge(struct task_struct *p, struct task_ctx *taskc, struct cpu_c
 
 /* family.bpf.c: who belongs to the game? */
 __hidden struct gr_lease *live_lease_of(struct task_ctx *taskc);
-__hidden void inherit_family(struct task_ctx *taskc);
+__hidden void inherit_from_forker(struct task_ctx *taskc);
 
 /* classify.bpf.c: what is this task to the game? refresh_class() is cheap unless the epoch moved. */
 __hidden void name_role(struct task_struct *p, struct task_ctx *taskc);

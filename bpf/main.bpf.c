@@ -6,7 +6,7 @@
  * wakes as the game does. This one is told which tasks are the game, so it does not guess.
  *
  * The life of a task, in the order of the callbacks below:
- *   init_task    it inherits the game's family from the task that forks it        family.bpf.c
+ *   init_task    it inherits family and role from the task that forks it          family.bpf.c
  *   select_cpu   an idle CPU, if there is one, and it runs there directly
  *   enqueue      else it waits: urgent, by deadline, or in its CPU's own queue     classify, queue.bpf.c
  *                an urgent one kicks a CPU that runs somebody else                 preempt.bpf.c
@@ -210,9 +210,11 @@ s32 BPF_STRUCT_OPS(gamer_init_task, struct task_struct *p, struct scx_init_task_
 	if (!taskc)
 		return -ENOMEM;
 	taskc->vtime = system_vtime;
-	name_role(p, taskc);
+	taskc->class_epoch = CLASS_STALE;
 	if (args->fork)
-		inherit_family(taskc);
+		inherit_from_forker(taskc);
+	else
+		name_role(p, taskc);
 	return 0;
 }
 

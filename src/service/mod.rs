@@ -17,9 +17,8 @@ use anyhow::bail;
 use log::LevelFilter;
 use nix::sys::signal::SigHandler;
 use nix::sys::signal::Signal;
-use nix::sys::signal::kill;
 use nix::sys::signal::signal;
-use nix::unistd::Pid;
+use procfs::process::Process;
 
 use self::cli::Options;
 use self::leases::Next;
@@ -72,9 +71,9 @@ pub fn run(options: &Options, roots: Roots) -> ExitCode {
         log::warn!("--polling-ms has no effect: the scheduler does not poll");
     }
     if let Some(tgid) = options.foreground_tgid
-        && kill(Pid::from_raw(tgid), None).is_err()
+        && let Err(why) = check_is_process(tgid, roots.procfs)
     {
-        log::error!("--foreground-pid {tgid}: there is no such process; nothing was attached");
+        log::error!("--foreground-pid {tgid}: {why}; nothing was attached");
         return ExitCode::from(STATUS_BAD_INPUT);
     }
     let outcome = if options.is_child { serve_parent(options, roots) } else { run_directly(options, roots) };
@@ -87,6 +86,16 @@ pub fn run(options: &Options, roots: Roots) -> ExitCode {
             }
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Tells a living process from nothing, and from a thread of one, which has no family.
+fn check_is_process(tgid: i32, proc_root: &Path) -> Result<(), String> {
+    let status = Process::new_with_root(proc_root.join(tgid.to_string())).and_then(|process| process.status());
+    match status {
+        Ok(status) if status.tgid == tgid => Ok(()),
+        Ok(status) => Err(format!("that is a thread of process {}, which is what to give", status.tgid)),
+        Err(_) => Err("there is no such process".to_owned()),
     }
 }
 

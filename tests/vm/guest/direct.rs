@@ -17,6 +17,7 @@ use crate::support::one_hog;
 use crate::support::sched_ext;
 use crate::support::scx_gamer;
 use crate::support::state;
+use crate::support::threads_of;
 use crate::support::wait_for_state;
 use crate::support::wait_until;
 
@@ -73,6 +74,18 @@ fn a_foreground_that_does_not_exist_attaches_nothing() {
     let output = scx_gamer(&["--foreground-pid", "4194000"]).output().expect("run");
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("--foreground-pid 4194000"));
+    assert_eq!(state(), "disabled");
+}
+
+#[test]
+fn a_thread_of_the_game_is_refused_and_its_process_named() {
+    let game = hogs();
+    wait_until("its threads run", || threads_of(game.pid()).len() > 1);
+    let thread = threads_of(game.pid()).into_iter().find(|thread| *thread != game.pid()).expect("a second thread");
+    let output = scx_gamer(&["--foreground-pid", &thread.to_string()]).output().expect("run");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains(&format!("a thread of process {}", game.pid())), "{stderr}");
     assert_eq!(state(), "disabled");
 }
 
@@ -161,15 +174,4 @@ fn the_watchdog_gives_the_machine_back_when_a_queued_task_makes_no_progress() {
     assert_eq!(status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("longer than --watchdog-secs 1 allows"), "{stderr}");
     wait_for_state("disabled");
-}
-
-#[test]
-fn a_watchdog_finds_nothing_on_a_machine_that_is_merely_busy() {
-    let mut scx_gamer = start(&["--watchdog-secs", "3"]);
-    let hogs = [one_hog(), one_hog(), one_hog(), one_hog(), one_hog(), one_hog()];
-    let burnt = || hogs.iter().map(|hog| cpu_ticks(hog.pid())).min().unwrap_or(0);
-    wait_until("every hog has run for half a second", || burnt() >= 50);
-    assert!(scx_gamer.try_wait().expect("wait").is_none(), "the watchdog fired without a reason");
-    scx_gamer.signal(Signal::SIGINT);
-    assert_eq!(scx_gamer.wait().expect("wait").code(), Some(0));
 }

@@ -145,6 +145,13 @@ fn a_seventeenth_lease_is_refused_and_the_others_hold() {
     }
 }
 
+/// Its arguments can be read before its exec is over; in nanosleep it has run code of its own.
+fn wait_until_it_sleeps(pid: i32) {
+    let sleeps =
+        || std::fs::read_to_string(format!("/proc/{pid}/wchan")).is_ok_and(|place| place.contains("nanosleep"));
+    wait_until("the program sleeps of its own accord", sleeps);
+}
+
 #[test]
 fn a_sound_server_is_critical_by_name_from_its_exec_on() {
     let directory = tempfile::tempdir().expect("temporary directory");
@@ -152,13 +159,13 @@ fn a_sound_server_is_critical_by_name_from_its_exec_on() {
     std::fs::copy("/bin/sleep", &server).expect("copy sleep");
     let scheduler = attach();
     let mut running = Kept::spawn(Command::new(&server).arg("66666"));
-    wait_for_process("66666");
+    wait_until_it_sleeps(wait_for_process("66666"));
     assert_eq!(class_of(&scheduler, running.pid()), Class::Critical);
     running.signal(Signal::SIGKILL);
     running.wait().expect("wait");
     // Started anew it is known again, without a list of processes that somebody would have to refresh.
     let restarted = Kept::spawn(Command::new(&server).arg("77777"));
-    wait_for_process("77777");
+    wait_until_it_sleeps(wait_for_process("77777"));
     assert_eq!(class_of(&scheduler, restarted.pid()), Class::Critical);
 }
 
