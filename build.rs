@@ -10,6 +10,7 @@ fn main() -> anyhow::Result<()> {
         .add_source("bpf/tunables.bpf.c")
         .add_source("bpf/family.bpf.c")
         .add_source("bpf/classify.bpf.c")
+        .add_source("bpf/account.bpf.c")
         .add_source("bpf/queue.bpf.c")
         .add_source("bpf/preempt.bpf.c")
         .add_source("bpf/load.bpf.c")

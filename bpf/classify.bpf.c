@@ -76,9 +76,10 @@ static enum gr_class lasting_class_of(struct task_struct *p, struct task_ctx *ta
 __hidden void refresh_class(struct task_struct *p, struct task_ctx *taskc, u64 now_ns)
 {
 	u32 epoch = class_epoch;
-	bool is_light = taskc->bucket_ns < BUCKET_LIGHT_NS ||
-		bucket_after(taskc->bucket_ns, now_ns - taskc->bucket_at_ns, 0) < BUCKET_LIGHT_NS;
+	bool is_light;
 
+	charge(p, taskc, now_ns);
+	is_light = taskc->bucket_ns < BUCKET_LIGHT_NS;
 	if (taskc->class_epoch != epoch) {
 		taskc->class = lasting_class_of(p, taskc);
 		taskc->class_epoch = epoch;

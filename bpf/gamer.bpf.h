@@ -62,8 +62,8 @@ enum gr_queue {
 
 /* One a task, allocated in init_task. Written under the task's rq lock; class and family by their owners. */
 struct task_ctx {
-	u64 vtime;		/* CPU time used, scaled by weight */
-	u64 charged_until_ns;	/* p->se.sum_exec_runtime up to which it was charged */
+	u64 vtime;		/* CPU time used, scaled by weight, as of charged_until_ns */
+	u64 charged_until_ns;	/* p->se.sum_exec_runtime up to which it was charged; see charge() */
 	u64 bucket_ns;		/* leaky bucket of CPU time, as of bucket_at_ns */
 	u64 bucket_at_ns;
 	u64 queued_at_ns;	/* when it last entered a queue */
@@ -73,7 +73,9 @@ struct task_ctx {
 	u8 is_urgent;		/* the bucket's say, as of the last enqueue or idle dispatch */
 	u8 has_critical_name;
 	u8 queue;		/* enum gr_queue */
+	u8 has_woken;		/* what put it into its queue was a wake-up */
 	u32 queue_cpu;
+	s32 last_cpu;		/* where it last ran; -1: nowhere yet */
 };
 
 /*
@@ -87,14 +89,21 @@ struct cpu_ctx {
 	u32 nr_queued;		/* tasks in its per-CPU queue */
 	u32 pad[9];
 
+	u64 booked_until_ns;	/* p->se.sum_exec_runtime of what runs, up to which book_run() has booked */
 	u64 floor_due_ns;	/* when the others are owed their next turn */
 	u64 rescue_look_ns;	/* when to look next for a starved task */
 	u64 nr_runs;		/* tasks that began to run */
 	u64 seen_runs;		/* nr_runs as longest_wait() saw it ... */
 	u64 seen_at_ns;		/* ... and since when it has not moved */
-	u64 stats[GR_NR_STATS];
+	u32 running_class;	/* enum gr_class of what runs */
 	u32 own_queue_was_first;
 	u32 urgent_is_elsewhere;	/* the last dispatch found none that may run here */
+	u32 pad2;
+
+	/* read by user space */
+	u64 stats[GR_NR_STATS];
+	u64 class_ns[GR_NR_CLASSES];	/* CPU time by class */
+	u64 waits[GR_NR_WAITERS][GR_NR_WAIT_BUCKETS];
 } __attribute__((aligned(64)));
 
 /* main.bpf.c */
@@ -131,6 +140,14 @@ static inline struct cpu_ctx *cpu_ctx_of(s32 cpu)
 	return &cpus[cpu & (GR_CPUS_MAX - 1)];
 }
 
+/* The CPU that @p is queued or runs on; scx_bpf_task_cpu() without the call. */
+static inline s32 task_cpu_of(const struct task_struct *p)
+{
+	if (bpf_core_field_exists(p->thread_info.cpu))
+		return p->thread_info.cpu;
+	return scx_bpf_task_cpu(p);
+}
+
 static inline void stat_inc(struct cpu_ctx *cpuc, enum gr_stat stat)
 {
 	cpuc->stats[stat]++;	/* under that CPU's rq lock, but for wake-ups: a race loses one count */
@@ -142,8 +159,13 @@ static inline struct task_ctx *task_ctx_of(struct task_struct *p)
 	return bpf_task_storage_get(&task_ctxs, p, 0, 0);
 }
 
-/* main.bpf.c: the kernel calls dispatch before it calls stopping for the task that ran, so both may charge it. */
-__hidden void charge(struct task_struct *p, struct task_ctx *taskc, struct cpu_ctx *cpuc, u64 now_ns);
+/*
+ * account.bpf.c: who has used how much? charge() books on the task and is called when somebody wants to know;
+ * book_run() books on the CPU what runs there. Dispatch precedes stopping for the task that ran: both may book it.
+ */
+__hidden void charge(struct task_struct *p, struct task_ctx *taskc, u64 now_ns);
+__hidden void begin_run(struct task_struct *p, struct task_ctx *taskc, struct cpu_ctx *cpuc, s32 cpu);
+__hidden void book_run(struct task_struct *p, struct cpu_ctx *cpuc);
 
 /* family.bpf.c: who belongs to the game? */
 __hidden struct gr_lease *live_lease_of(struct task_ctx *taskc);

@@ -32,6 +32,8 @@ enum gr_stat {
 	GR_STAT_RR_ENQUEUE,
 	GR_STAT_EDF_ENQUEUE,
 	GR_STAT_URGENT_ENQUEUE,
+	GR_STAT_SHARED_DISPATCH,
+	GR_STAT_MIGRATION,
 	GR_STAT_PREEMPT,
 	GR_STAT_FLOOR_TURN,
 	GR_STAT_RESCUE,
@@ -39,6 +41,20 @@ enum gr_stat {
 	GR_STAT_WAKEUP_TICK,
 	GR_STAT_NO_TASK_CTX,
 	GR_NR_STATS,
+};
+
+/*
+ * Time from being queued by a wake-up to running, one histogram a CPU for each kind of waiter. Bucket 0 counts
+ * less than 1 us, bucket n less than 2^n us and no less than half of that, the last one everything longer.
+ */
+enum gr_waiter {
+	GR_WAITER_FOREGROUND,
+	GR_WAITER_OTHER,
+	GR_NR_WAITERS,
+};
+
+enum gr_wait_buckets {
+	GR_NR_WAIT_BUCKETS = 22,	/* the last one: 1.05 s and more */
 };
 
 /*
@@ -85,6 +101,12 @@ struct gr_longest_wait {
 	u64 wait_ns;	/* out: how long the head of the slowest queue has waited */
 };
 
+/* Argument of the sample_load program. */
+struct gr_load {
+	u32 util;	/* out: CPUs that are not idle right now, in 1/1024 of those online */
+	u32 util_ema;	/* out: its average */
+};
+
 #ifdef __BPF__
 #define GR_ASSERT_SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), #type ": Rust reads this layout")
 GR_ASSERT_SIZE(struct gr_lease, 16);
@@ -92,6 +114,7 @@ GR_ASSERT_SIZE(struct gr_begin_lease, 24);
 GR_ASSERT_SIZE(struct gr_explain_task, 16);
 GR_ASSERT_SIZE(struct gr_event, 8);
 GR_ASSERT_SIZE(struct gr_longest_wait, 8);
+GR_ASSERT_SIZE(struct gr_load, 8);
 #endif
 
 #endif /* __GAMER_INTF_H */

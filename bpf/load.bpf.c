@@ -30,7 +30,8 @@ struct {
 	__type(value, struct wakeup_timer);
 } wakeup_timers SEC(".maps");
 
-static void sample_utilisation(u64 now_ns)
+/* CPUs that are not idle right now, of 1024. */
+static u32 util_now(void)
 {
 	const struct cpumask *online = scx_bpf_get_online_cpumask();
 	const struct cpumask *idle = scx_bpf_get_idle_cpumask();
@@ -39,7 +40,12 @@ static void sample_utilisation(u64 now_ns)
 
 	scx_bpf_put_idle_cpumask(idle);
 	scx_bpf_put_cpumask(online);
-	util = util_ema(util, busy * UTIL_ONE / (nr_online ? nr_online : 1), now_ns - sampled_at_ns, UTIL_TAU_NS);
+	return busy * UTIL_ONE / (nr_online ? nr_online : 1);
+}
+
+static void sample_utilisation(u64 now_ns)
+{
+	util = util_ema(util, util_now(), now_ns - sampled_at_ns, UTIL_TAU_NS);
 	sampled_at_ns = now_ns;
 	is_system_busy = is_busy(is_system_busy, util, busy_enter, busy_exit);
 }
@@ -105,4 +111,13 @@ __hidden int init_wakeup_timer(void)
 		return -ENOENT;
 	err = bpf_timer_init(&wakeup->timer, &wakeup_timers, CLOCK_MONOTONIC);
 	return err ?: bpf_timer_set_callback(&wakeup->timer, on_wakeup_timer);
+}
+
+/* Tells user space. The average is brought up to date first if the timer sleeps, as it then stands still. */
+SEC("syscall")
+int sample_load(struct gr_load *load)
+{
+	load->util = util_now();
+	load->util_ema = is_timer_armed ? util : util_ema(util, load->util, scx_bpf_now() - sampled_at_ns, UTIL_TAU_NS);
+	return 0;
 }

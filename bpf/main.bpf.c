@@ -13,7 +13,7 @@
  *   dispatch     a CPU looks for its next task: a turn owed to the others, then
  *                the urgent, then the others, then what waits elsewhere            preempt, queue.bpf.c
  *   running      it runs; others may see what this CPU runs
- *   stopping     its time is charged to it, and to the floor
+ *   stopping     its time is booked: on the CPU, for the floor                    account.bpf.c
  * Beside them one timer measures load and finds forgotten tasks                    load.bpf.c
  *
  * Limits: slices end at ticks (1 to 10 ms), as everywhere in sched_ext; only preemption is immediate.
@@ -74,7 +74,7 @@ void BPF_STRUCT_OPS(gamer_enqueue, struct task_struct *p, u64 enq_flags)
 	s32 cpu;
 
 	if (!taskc) {
-		stat_inc(cpu_ctx_of(scx_bpf_task_cpu(p)), GR_STAT_NO_TASK_CTX);
+		stat_inc(cpu_ctx_of(task_cpu_of(p)), GR_STAT_NO_TASK_CTX);
 		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, slice_max_ns, enq_flags);
 		return;
 	}
@@ -89,7 +89,7 @@ void BPF_STRUCT_OPS(gamer_enqueue, struct task_struct *p, u64 enq_flags)
 	}
 	refresh_class(p, taskc, now_ns);
 	/* It wakes, nobody else can take it and nobody waits: spare it the way through a queue. */
-	if ((enq_flags & SCX_ENQ_WAKEUP) && p->nr_cpus_allowed == 1 && may_skip_queues(scx_bpf_task_cpu(p))) {
+	if ((enq_flags & SCX_ENQ_WAKEUP) && p->nr_cpus_allowed == 1 && may_skip_queues(task_cpu_of(p))) {
 		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, slice_max_ns, enq_flags);
 		return;
 	}
@@ -106,20 +106,6 @@ void BPF_STRUCT_OPS(gamer_enqueue, struct task_struct *p, u64 enq_flags)
 	}
 	if (taskc->is_urgent)
 		preempt_for(p, now_ns);
-}
-
-/* Books what @p has run since it was last charged, on itself and, unless it is urgent, on the floor of @cpuc. */
-__hidden void charge(struct task_struct *p, struct task_ctx *taskc, struct cpu_ctx *cpuc, u64 now_ns)
-{
-	u64 ran_ns = p->se.sum_exec_runtime - taskc->charged_until_ns;
-
-	taskc->charged_until_ns += ran_ns;
-	taskc->vtime += scale_by_weight(ran_ns, p->scx.weight);
-	taskc->bucket_ns = bucket_after(taskc->bucket_ns, now_ns - taskc->bucket_at_ns, ran_ns);
-	taskc->bucket_at_ns = now_ns;
-	if (cpuc->is_preemptible)
-		cpuc->floor_due_ns = floor_due_after(cpuc->floor_due_ns, now_ns, ran_ns, FLOOR_PCT,
-						     FLOOR_LATE_NS, FLOOR_WINDOW_NS);
 }
 
 /* Lets @prev go on where it may: nobody better is waiting. */
@@ -170,16 +156,17 @@ void BPF_STRUCT_OPS(gamer_dispatch, s32 cpu, struct task_struct *prev)
 
 void BPF_STRUCT_OPS(gamer_running, struct task_struct *p)
 {
-	struct cpu_ctx *cpuc = cpu_ctx_of(scx_bpf_task_cpu(p));
+	s32 cpu = task_cpu_of(p);
+	struct cpu_ctx *cpuc = cpu_ctx_of(cpu);
 	struct task_ctx *taskc = task_ctx_of(p);
 
 	cpuc->is_kicked = false;
 	cpuc->nr_runs++;
 	if (!taskc)
 		return;
+	begin_run(p, taskc, cpuc, cpu);
 	if (taskc->queue)
 		leave_queue(taskc);
-	taskc->charged_until_ns = p->se.sum_exec_runtime;
 	if (time_is_before(system_vtime, taskc->vtime))
 		system_vtime = taskc->vtime;
 	if (taskc->is_urgent)
@@ -190,16 +177,14 @@ void BPF_STRUCT_OPS(gamer_running, struct task_struct *p)
 	 */
 	__sync_lock_test_and_set(&cpuc->is_preemptible, true);
 	if (nr_urgent && !cpuc->turn_end_ns && !cpuc->urgent_is_elsewhere)
-		scx_bpf_kick_cpu(scx_bpf_task_cpu(p), SCX_KICK_PREEMPT);
+		scx_bpf_kick_cpu(cpu, SCX_KICK_PREEMPT);
 }
 
 void BPF_STRUCT_OPS(gamer_stopping, struct task_struct *p, bool runnable)
 {
-	struct cpu_ctx *cpuc = cpu_ctx_of(scx_bpf_task_cpu(p));
-	struct task_ctx *taskc = task_ctx_of(p);
+	struct cpu_ctx *cpuc = cpu_ctx_of(task_cpu_of(p));
 
-	if (taskc)
-		charge(p, taskc, cpuc, scx_bpf_now());
+	book_run(p, cpuc);
 	cpuc->is_preemptible = false;
 }
 
@@ -211,11 +196,21 @@ s32 BPF_STRUCT_OPS(gamer_init_task, struct task_struct *p, struct scx_init_task_
 		return -ENOMEM;
 	taskc->vtime = system_vtime;
 	taskc->class_epoch = CLASS_STALE;
+	taskc->last_cpu = -1;
 	if (args->fork)
 		inherit_from_forker(taskc);
 	else
 		name_role(p, taskc);
 	return 0;
+}
+
+/* What it used before it came to us, as a real-time task for instance, is none of our business. */
+void BPF_STRUCT_OPS(gamer_enable, struct task_struct *p)
+{
+	struct task_ctx *taskc = task_ctx_of(p);
+
+	if (taskc)
+		taskc->charged_until_ns = p->se.sum_exec_runtime;
 }
 
 /* The task leaves for another scheduling class, or for good. */
@@ -263,6 +258,7 @@ SCX_OPS_DEFINE(gamer_ops,
 	.running	= (void *)gamer_running,
 	.stopping	= (void *)gamer_stopping,
 	.init_task	= (void *)gamer_init_task,
+	.enable		= (void *)gamer_enable,
 	.disable	= (void *)gamer_disable,
 	.init		= (void *)gamer_init,
 	.exit		= (void *)gamer_exit,

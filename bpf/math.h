@@ -95,6 +95,14 @@ static inline u32 util_ema(u32 ema, u32 sample, u64 elapsed_ns, u64 tau_ns)
 	return (u32)((ema * (1024 - part) + sample * part + 512) >> 10);
 }
 
+/* Bucket of a histogram by powers of two: 0 for 0, n for 2^(n-1) and more, @nr - 1 for all that is too large. */
+static inline u32 log2_bucket(u64 value, u32 nr)
+{
+	u32 bucket = value ? 64 - __builtin_clzll(value) : 0;
+
+	return bucket < nr ? bucket : nr - 1;
+}
+
 /* Busy with hysteresis: enter above @enter, leave below @leave, else stay. */
 static inline int is_busy(int was_busy, u32 util, u32 enter, u32 leave)
 {

@@ -47,7 +47,7 @@ static bool try_preempt(s32 cpu, struct task_struct *p, u64 now_ns)
 
 __hidden void preempt_for(struct task_struct *p, u64 now_ns)
 {
-	s32 last_cpu = scx_bpf_task_cpu(p);
+	s32 last_cpu = task_cpu_of(p);
 	s32 i, cpu;
 
 	bpf_for(i, 0, nr_cpu_ids) {
@@ -85,7 +85,6 @@ static bool somebody_starves(s32 cpu, struct cpu_ctx *cpuc, u64 now_ns)
 /* Moves one of the others to @cpu although the game wants it, if that is due. @prev is what ran there. */
 __hidden bool give_turn_to_others(s32 cpu, struct cpu_ctx *cpuc, struct task_struct *prev)
 {
-	struct task_ctx *prevc = prev ? task_ctx_of(prev) : NULL;
 	u64 now_ns = scx_bpf_now();
 	struct turn_timer *turn;
 	u64 turn_ns = FLOOR_TURN_NS;
@@ -93,8 +92,8 @@ __hidden bool give_turn_to_others(s32 cpu, struct cpu_ctx *cpuc, struct task_str
 	u32 key = cpu;
 
 	/* The turn that has just ended counts. */
-	if (prevc && cpuc->is_preemptible)
-		charge(prev, prevc, cpuc, now_ns);
+	if (prev && cpuc->is_preemptible)
+		book_run(prev, cpuc);
 	if (time_is_before(now_ns, cpuc->floor_due_ns)) {
 		if (!somebody_starves(cpu, cpuc, now_ns))
 			return false;

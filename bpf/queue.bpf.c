@@ -45,13 +45,14 @@ static u64 deadline_of_task(struct task_ctx *taskc, u64 now_ns)
 
 __hidden void queue_task(struct task_struct *p, struct task_ctx *taskc, u64 now_ns, u64 enq_flags)
 {
-	s32 cpu = scx_bpf_task_cpu(p);
+	s32 cpu = task_cpu_of(p);
 	struct cpu_ctx *cpuc = cpu_ctx_of(cpu);
 	u64 deadline;
 
 	if (taskc->queue)	/* it was queued, and its affinity or priority changed */
 		leave_queue(taskc);
 	taskc->queued_at_ns = now_ns;
+	taskc->has_woken = !!(enq_flags & SCX_ENQ_WAKEUP);
 	/* A task that slept for long may claim no more than the credit. */
 	if (time_is_before(taskc->vtime, system_vtime - slice_lag_ns))
 		taskc->vtime = system_vtime - slice_lag_ns;
@@ -97,7 +98,7 @@ __hidden bool goes_before_queue(struct task_struct *prev, struct cpu_ctx *cpuc)
 	if (!prevc || !head)
 		return false;
 	now_ns = scx_bpf_now();
-	charge(prev, prevc, cpuc, now_ns);
+	charge(prev, prevc, now_ns);
 	return time_is_before(deadline_of_task(prevc, now_ns), head->scx.dsq_vtime);
 }
 
@@ -111,8 +112,10 @@ __hidden bool serve_others(s32 cpu, struct cpu_ctx *cpuc)
 		return true;
 	}
 	cpuc->own_queue_was_first = false;
-	if (nr_shared && scx_bpf_dsq_move_to_local(DSQ_SHARED, 0))
+	if (nr_shared && scx_bpf_dsq_move_to_local(DSQ_SHARED, 0)) {
+		stat_inc(cpuc, GR_STAT_SHARED_DISPATCH);
 		return true;
+	}
 	return !own_first && cpuc->nr_queued && scx_bpf_dsq_move_to_local(cpu, 0);
 }
 

@@ -42,3 +42,8 @@ int test_time_is_before(u64 a, u64 b)
 {
 	return time_is_before(a, b);
 }
+
+u32 test_log2_bucket(u64 value, u32 nr)
+{
+	return log2_bucket(value, nr);
+}

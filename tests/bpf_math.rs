@@ -9,6 +9,7 @@ mod math {
         pub safe fn test_floor_due_after(due: u64, now: u64, ran: u64, pct: u32, late_max: u64, window: u64) -> u64;
         pub safe fn test_util_ema(ema: u32, sample: u32, elapsed_ns: u64, tau_ns: u64) -> u32;
         pub safe fn test_is_busy(was_busy: i32, util: u32, enter: u32, leave: u32) -> i32;
+        pub safe fn test_log2_bucket(value: u64, nr: u32) -> u32;
         pub safe fn test_time_is_before(a: u64, b: u64) -> i32;
     }
 }
@@ -94,4 +95,11 @@ fn time_compares_across_a_wrap() {
     assert_eq!(test_time_is_before(u64::MAX, 1), 1);
     assert_eq!(test_time_is_before(1, u64::MAX), 0);
     assert_eq!(test_time_is_before(7, 7), 0);
+}
+
+#[test]
+fn a_histogram_has_a_bucket_for_each_power_of_two_and_the_last_takes_the_rest() {
+    let bucket = |value| test_log2_bucket(value, 6);
+    assert_eq!([0, 1, 2, 3, 4, 7, 8, 15, 16].map(bucket), [0, 1, 2, 2, 3, 3, 4, 4, 5]);
+    assert_eq!([31, 32, u64::MAX].map(bucket), [5, 5, 5]);
 }

@@ -23,6 +23,8 @@ pub const COUNTERS: [Counter; intf::gr_stat_GR_NR_STATS as usize] = [
     counter(intf::gr_stat_GR_STAT_RR_ENQUEUE, "rr_enqueue", "tasks queued on their own CPU, in turn"),
     counter(intf::gr_stat_GR_STAT_EDF_ENQUEUE, "edf_enqueue", "tasks queued for all CPUs, by deadline"),
     counter(intf::gr_stat_GR_STAT_URGENT_ENQUEUE, "urgent_enqueue", "tasks queued ahead of everybody else"),
+    counter(intf::gr_stat_GR_STAT_SHARED_DISPATCH, "shared_dispatch", "tasks taken from the queue for all CPUs"),
+    counter(intf::gr_stat_GR_STAT_MIGRATION, "migration", "tasks that ran on another CPU than the last time"),
     counter(intf::gr_stat_GR_STAT_PREEMPT, "preempt", "tasks put off a CPU for the game or a critical task"),
     counter(intf::gr_stat_GR_STAT_FLOOR_TURN, "floor_turn", "turns of 0.5 ms that the game gave to others"),
     counter(intf::gr_stat_GR_STAT_RESCUE, "rescue", "turns given to a task that had waited too long"),

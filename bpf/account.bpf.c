@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Who has used how much?
+ *
+ * How: the kernel counts each task's CPU time anyway (se.sum_exec_runtime). A task is charged for what was added
+ * since the last time only when somebody asks: as it is queued, or as it competes with who waits. That spares
+ * every switch a look-up of its context. What a CPU ran is booked on the CPU when the task stops, for the floor
+ * and for the shares that are reported.
+ *
+ * Limits: a task that runs for long without being queued is charged late; its bucket is emptied and filled in one
+ * step then, which forgets at most the bucket's size.
+ */
+#include "gamer.bpf.h"
+
+__hidden void charge(struct task_struct *p, struct task_ctx *taskc, u64 now_ns)
+{
+	u64 ran_ns = p->se.sum_exec_runtime - taskc->charged_until_ns;
+
+	taskc->charged_until_ns += ran_ns;
+	taskc->vtime += scale_by_weight(ran_ns, p->scx.weight);
+	taskc->bucket_ns = bucket_after(taskc->bucket_ns, now_ns - taskc->bucket_at_ns, ran_ns);
+	taskc->bucket_at_ns = now_ns;
+}
+
+/* Counts how long a task that was woken has waited in its queue. */
+static void count_wait(struct task_ctx *taskc, struct cpu_ctx *cpuc)
+{
+	u64 now_ns = scx_bpf_now();
+	/* clocks of two CPUs may differ by a little */
+	u64 wait_ns = time_is_before(taskc->queued_at_ns, now_ns) ? now_ns - taskc->queued_at_ns : 0;
+	u32 waiter = taskc->class == GR_FOREGROUND ? GR_WAITER_FOREGROUND : GR_WAITER_OTHER;
+	u32 bucket = log2_bucket(wait_ns / NSEC_PER_USEC, GR_NR_WAIT_BUCKETS);
+
+	if (bucket < GR_NR_WAIT_BUCKETS)	/* verifier: it has lost the bound on the way */
+		cpuc->waits[waiter][bucket]++;
+}
+
+__hidden void begin_run(struct task_struct *p, struct task_ctx *taskc, struct cpu_ctx *cpuc, s32 cpu)
+{
+	cpuc->booked_until_ns = p->se.sum_exec_runtime;
+	cpuc->running_class = taskc->class;
+	if (taskc->last_cpu != cpu) {
+		if (taskc->last_cpu >= 0)
+			stat_inc(cpuc, GR_STAT_MIGRATION);
+		taskc->last_cpu = cpu;
+	}
+	if (taskc->queue && taskc->has_woken)
+		count_wait(taskc, cpuc);
+}
+
+__hidden void book_run(struct task_struct *p, struct cpu_ctx *cpuc)
+{
+	u64 ran_ns = p->se.sum_exec_runtime - cpuc->booked_until_ns;
+	u32 class = cpuc->running_class;
+
+	cpuc->booked_until_ns += ran_ns;
+	if (class < GR_NR_CLASSES)	/* verifier */
+		cpuc->class_ns[class] += ran_ns;
+	if (cpuc->is_preemptible)
+		cpuc->floor_due_ns = floor_due_after(cpuc->floor_due_ns, scx_bpf_now(), ran_ns, FLOOR_PCT,
+						     FLOOR_LATE_NS, FLOOR_WINDOW_NS);
+}
