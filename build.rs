@@ -11,8 +11,13 @@ fn main() -> anyhow::Result<()> {
         .add_source("bpf/family.bpf.c")
         .add_source("bpf/classify.bpf.c")
         .add_source("bpf/account.bpf.c")
+        .add_source("bpf/place.bpf.c")
         .add_source("bpf/queue.bpf.c")
+        .add_source("bpf/slice.bpf.c")
         .add_source("bpf/preempt.bpf.c")
+        .add_source("bpf/windows.bpf.c")
+        .add_source("bpf/boost.bpf.c")
+        .add_source("bpf/freq.bpf.c")
         .add_source("bpf/load.bpf.c")
         .compile_link_gen()?;
     compile_math_for_tests()

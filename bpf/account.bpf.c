@@ -23,7 +23,7 @@ __hidden void charge(struct task_struct *p, struct task_ctx *taskc, u64 now_ns)
 }
 
 /* Counts how long a task that was woken has waited in its queue. */
-static void count_wait(struct task_ctx *taskc, struct cpu_ctx *cpuc)
+__hidden void count_wait(struct task_ctx *taskc, struct cpu_ctx *cpuc)
 {
 	u64 now_ns = scx_bpf_now();
 	/* clocks of two CPUs may differ by a little */
@@ -33,30 +33,4 @@ static void count_wait(struct task_ctx *taskc, struct cpu_ctx *cpuc)
 
 	if (bucket < GR_NR_WAIT_BUCKETS)	/* verifier: it has lost the bound on the way */
 		cpuc->waits[waiter][bucket]++;
-}
-
-__hidden void begin_run(struct task_struct *p, struct task_ctx *taskc, struct cpu_ctx *cpuc, s32 cpu)
-{
-	cpuc->booked_until_ns = p->se.sum_exec_runtime;
-	cpuc->running_class = taskc->class;
-	if (taskc->last_cpu != cpu) {
-		if (taskc->last_cpu >= 0)
-			stat_inc(cpuc, GR_STAT_MIGRATION);
-		taskc->last_cpu = cpu;
-	}
-	if (taskc->queue && taskc->has_woken)
-		count_wait(taskc, cpuc);
-}
-
-__hidden void book_run(struct task_struct *p, struct cpu_ctx *cpuc)
-{
-	u64 ran_ns = p->se.sum_exec_runtime - cpuc->booked_until_ns;
-	u32 class = cpuc->running_class;
-
-	cpuc->booked_until_ns += ran_ns;
-	if (class < GR_NR_CLASSES)	/* verifier */
-		cpuc->class_ns[class] += ran_ns;
-	if (cpuc->is_preemptible)
-		cpuc->floor_due_ns = floor_due_after(cpuc->floor_due_ns, scx_bpf_now(), ran_ns, FLOOR_PCT,
-						     FLOOR_LATE_NS, FLOOR_WINDOW_NS);
 }

@@ -90,6 +90,8 @@ __hidden void refresh_class(struct task_struct *p, struct task_ctx *taskc, u64 n
 	} else {
 		taskc->is_urgent = taskc->class == GR_FOREGROUND || is_light;
 	}
+	if (!taskc->is_urgent && nr_pinned)
+		taskc->is_urgent = is_boosted(p, taskc);
 }
 
 /* exec gives a process a new name; its threads but this one are gone by now. */

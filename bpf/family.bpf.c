@@ -18,6 +18,7 @@
 
 struct gr_lease leases[GR_LEASES_MAX];
 u32 nr_leases;		/* slots in use: user space counts */
+u32 nr_pinned;		/* of them, those that have a foreground: likewise */
 u32 class_epoch;	/* moves whenever leases or foregrounds change: user space bumps it last */
 
 int bpf_iter_task_new(struct bpf_iter_task *it, struct task_struct *task__nullable, unsigned int flags) __ksym;

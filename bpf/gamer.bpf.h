@@ -16,13 +16,24 @@ extern const volatile u64 slice_lag_ns;
 extern const volatile u32 busy_enter;
 extern const volatile u32 busy_exit;
 extern const volatile u64 wakeup_timer_ns;
+extern const volatile struct gr_place places[GR_CPUS_MAX];
+extern const volatile u16 scan_order[GR_CPUS_MAX];
+extern const volatile u32 node_cpus[GR_NODES_MAX];
+extern const volatile u32 nr_nodes, nr_llcs, is_asymmetric, has_smt, has_domain;
+extern const volatile u32 flat_idle_scan, preferred_idle_scan, prefer_idle_core, avoid_smt;
+extern const volatile u32 wake_sync, deferred_wakeup, mm_affinity, mm_hint;
+extern const volatile u64 mig_window_ns;
+extern const volatile u32 mig_max;
+extern const volatile u64 input_window_ns, frame_window_ns;
+extern const volatile u32 prefer_napi;
+extern const volatile u32 use_cpufreq;
 
 /*
  * Dispatch queues. 0..nr_cpu_ids-1 are the per-CPU ones: first in, first out, so that they take turns
- * (round-robin). The two others are sorted by deadline and served by every CPU.
+ * (round-robin). The others are sorted by deadline and served by every CPU, its own node's first.
  */
-#define DSQ_URGENT 0x10000	/* foreground, and light critical and family tasks */
-#define DSQ_SHARED 0x10001	/* everybody else under heavy load */
+#define DSQ_URGENT 0x10000	/* foreground, light critical and family tasks, and who is boosted */
+#define DSQ_SHARED 0x20000	/* + node: everybody else under heavy load */
 
 /* The game's promise to the others: their share of each CPU, over which time, in turns of which length. */
 #define FLOOR_PCT 5
@@ -67,6 +78,9 @@ struct task_ctx {
 	u64 bucket_ns;		/* leaky bucket of CPU time, as of bucket_at_ns */
 	u64 bucket_at_ns;
 	u64 queued_at_ns;	/* when it last entered a queue */
+	u64 deadline_ns;	/* of that entry */
+	u64 mig_window_at_ns;	/* begin of the window in which nr_migrations counts */
+	u64 boosted_at_ns;	/* p->se.sum_exec_runtime when it was last woken by the game */
 	u32 family;		/* id of the lease whose family it belongs to; 0: none */
 	u32 class_epoch;	/* class below is right while this equals the global epoch */
 	u8 class;		/* enum gr_class, without the bucket's say */
@@ -74,7 +88,12 @@ struct task_ctx {
 	u8 has_critical_name;
 	u8 queue;		/* enum gr_queue */
 	u8 has_woken;		/* what put it into its queue was a wake-up */
-	u32 queue_cpu;
+	u8 is_held;		/* the migration limiter keeps it on its CPU this time */
+	u8 is_boosted;		/* woken by the game; see boost.bpf.c */
+	u32 nr_futex_waiters;	/* foreground threads that wait for a futex it holds */
+	s32 futex_holder;	/* pid of the task that it has boosted so; 0: none */
+	u32 nr_migrations;	/* in the current window */
+	u32 queue_cpu;		/* QUEUE_CPU: of which CPU; QUEUE_SHARED: of which node */
 	s32 last_cpu;		/* where it last ran; -1: nowhere yet */
 };
 
@@ -90,14 +109,21 @@ struct cpu_ctx {
 	u32 pad[9];
 
 	u64 booked_until_ns;	/* p->se.sum_exec_runtime of what runs, up to which book_run() has booked */
+	u64 others_ns;		/* what the others ran since floor_due_ns was last reckoned */
 	u64 floor_due_ns;	/* when the others are owed their next turn */
 	u64 rescue_look_ns;	/* when to look next for a starved task */
 	u64 nr_runs;		/* tasks that began to run */
 	u64 seen_runs;		/* nr_runs as longest_wait() saw it ... */
 	u64 seen_at_ns;		/* ... and since when it has not moved */
+	u64 window_until_ns[GR_NR_WINDOWS];
+	u64 perf_looked_at_ns;	/* when the performance level last followed the load ... */
+	u64 perf_busy_ns;	/* ... and CPU time booked by then */
+	u64 perf_raised_until_ns;	/* the game has run here: full performance until then */
+	u32 perf;		/* level asked for, of 1024 */
 	u32 running_class;	/* enum gr_class of what runs */
-	u32 own_queue_was_first;
+	u32 interactive_sum;	/* 32 times the average of how often a task leaves by itself, of 1024 */
 	u32 urgent_is_elsewhere;	/* the last dispatch found none that may run here */
+	s32 promote_pid;	/* a futex holder that the next dispatch looks for in the queues; 0: none */
 	u32 pad2;
 
 	/* read by user space */
@@ -110,13 +136,15 @@ struct cpu_ctx {
 extern struct cpu_ctx cpus[GR_CPUS_MAX];
 extern u64 system_vtime;
 extern u32 nr_urgent, nr_shared, nr_local;	/* tasks in each kind of queue */
+extern u32 nr_node[GR_NODES_MAX];	/* of nr_shared, by node; only with several nodes */
 /* family.bpf.c */
 extern struct gr_lease leases[GR_LEASES_MAX];
 extern u32 class_epoch;
-extern u32 nr_leases;
+extern u32 nr_leases, nr_pinned;
 /* load.bpf.c */
 extern u32 is_system_busy;
 extern u32 is_timer_armed;
+extern u32 interactive_sys_sum;
 
 /* __weak: libbpf's linker makes one map of the definition that every file carries; it has no extern maps. */
 struct {
@@ -129,11 +157,6 @@ struct {
 #ifndef max
 #define max(a, b) ({ typeof(a) _a = (a); typeof(b) _b = (b); _a > _b ? _a : _b; })
 #endif
-
-static inline u64 urgent_slice_ns(void)
-{
-	return slice_max_ns < URGENT_SLICE_MAX_NS ? slice_max_ns : URGENT_SLICE_MAX_NS;
-}
 
 static inline struct cpu_ctx *cpu_ctx_of(s32 cpu)
 {
@@ -159,13 +182,49 @@ static inline struct task_ctx *task_ctx_of(struct task_struct *p)
 	return bpf_task_storage_get(&task_ctxs, p, 0, 0);
 }
 
-/*
- * account.bpf.c: who has used how much? charge() books on the task and is called when somebody wants to know;
- * book_run() books on the CPU what runs there. Dispatch precedes stopping for the task that ran: both may book it.
- */
+/* account.bpf.c: who has used how much? charge() books on the task, and is called when somebody wants to know. */
 __hidden void charge(struct task_struct *p, struct task_ctx *taskc, u64 now_ns);
-__hidden void begin_run(struct task_struct *p, struct task_ctx *taskc, struct cpu_ctx *cpuc, s32 cpu);
-__hidden void book_run(struct task_struct *p, struct cpu_ctx *cpuc);
+__hidden void count_wait(struct task_ctx *taskc, struct cpu_ctx *cpuc);
+
+/*
+ * Books on the CPU what runs there. Dispatch precedes stopping for the task that ran, so that both may book it. In
+ * line, as it is in each switch.
+ */
+static inline void book_run(struct task_struct *p, struct cpu_ctx *cpuc)
+{
+	u64 ran_ns = p->se.sum_exec_runtime - cpuc->booked_until_ns;
+	u32 class = cpuc->running_class;
+
+	cpuc->booked_until_ns += ran_ns;
+	if (class < GR_NR_CLASSES)	/* verifier */
+		cpuc->class_ns[class] += ran_ns;
+	if (cpuc->is_preemptible)
+		cpuc->others_ns += ran_ns;
+}
+
+/*
+ * True if the CPU serves an interrupt, so that the current task has nothing to do with what happens. Read from the
+ * preemption count (include/linux/preempt.h: NMI, hard and soft interrupts in bits 8 to 23), as scx's helper for
+ * it asks for the kernel's configuration file, which is not everywhere to be had. x86 since 6.15; else always true.
+ */
+extern const int __preempt_count __ksym __weak;
+
+static inline bool in_interrupt(void)
+{
+	return !bpf_ksym_exists(&__preempt_count) || *(int *)bpf_this_cpu_ptr(&__preempt_count) & 0xffff00;
+}
+
+/* The node whose shared queue @cpu uses: 0 for all without --enable-numa. */
+static inline u32 node_of(s32 cpu)
+{
+	return nr_nodes > 1 ? places[cpu & (GR_CPUS_MAX - 1)].node & (GR_NODES_MAX - 1) : 0;
+}
+
+/* Tasks in the shared queue of @node. */
+static inline u32 nr_shared_of(u32 node)
+{
+	return nr_nodes > 1 ? nr_node[node & (GR_NODES_MAX - 1)] : nr_shared;
+}
 
 /* family.bpf.c: who belongs to the game? */
 __hidden struct gr_lease *live_lease_of(struct task_ctx *taskc);
@@ -175,10 +234,31 @@ __hidden void inherit_from_forker(struct task_ctx *taskc);
 __hidden void name_role(struct task_struct *p, struct task_ctx *taskc);
 __hidden void refresh_class(struct task_struct *p, struct task_ctx *taskc, u64 now_ns);
 
+/* place.bpf.c: where should a waking task run? -1: no idle CPU is worth it, @*cpu is where it should wait. */
+__hidden s32 idle_cpu_for(struct task_struct *p, struct task_ctx *taskc, u64 wake_flags, u64 now_ns, s32 *cpu);
+__hidden bool shares_core_in_vain(struct task_struct *p, s32 cpu);
+__hidden s32 claim_core_for(struct task_struct *p, s32 cpu);
+__hidden void note_migration(struct task_struct *p, struct task_ctx *taskc, s32 cpu, u64 now_ns);
+__hidden bool is_held_back(struct task_ctx *taskc, struct cpu_ctx *cpuc, u64 now_ns);
+__hidden void count_block(struct task_ctx *taskc, struct cpu_ctx *cpuc, u64 now_ns);
+
+/* windows.bpf.c: does the game need its CPUs right now? */
+__hidden bool has_window(struct cpu_ctx *cpuc, struct task_ctx *taskc, enum gr_window window, u64 now_ns);
+
+/* slice.bpf.c: how long may a task run at a stretch? */
+__hidden u64 urgent_slice_ns(void);
+__hidden u64 slice_of(struct task_ctx *taskc, struct cpu_ctx *cpuc, u32 nr_waiting, u64 now_ns);
+
+/* boost.bpf.c: whom does the game wait for? */
+__hidden void boost_wakee(struct task_struct *p, struct task_ctx *taskc);
+__hidden bool is_boosted(struct task_struct *p, struct task_ctx *taskc);
+__hidden void promote_holder(struct cpu_ctx *cpuc);
+
 /* queue.bpf.c: where does a runnable task wait, and who is next? */
 __hidden void leave_queue(struct task_ctx *taskc);
 __hidden void queue_task(struct task_struct *p, struct task_ctx *taskc, u64 now_ns, u64 enq_flags);
-__hidden bool goes_before_queue(struct task_struct *prev, struct cpu_ctx *cpuc);
+__hidden u64 head_wait_ns(u64 dsq, u64 now_ns);
+__hidden bool goes_before_queue(struct task_struct *prev, s32 cpu, struct cpu_ctx *cpuc);
 __hidden bool serve_others(s32 cpu, struct cpu_ctx *cpuc);
 __hidden bool steal_from_others(s32 cpu, struct cpu_ctx *cpuc);
 
@@ -186,6 +266,10 @@ __hidden bool steal_from_others(s32 cpu, struct cpu_ctx *cpuc);
 __hidden void preempt_for(struct task_struct *p, u64 now_ns);
 __hidden bool give_turn_to_others(s32 cpu, struct cpu_ctx *cpuc, struct task_struct *prev);
 __hidden int init_turn_timers(void);
+
+/* freq.bpf.c: how fast should a CPU run? */
+__hidden void follow_class(s32 cpu, struct cpu_ctx *cpuc);
+__hidden void follow_load(struct task_struct *p, s32 cpu, struct cpu_ctx *cpuc);
 
 /* load.bpf.c: how busy is the machine, and has somebody been forgotten? */
 __hidden void arm_wakeup_timer(void);

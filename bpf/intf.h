@@ -5,6 +5,7 @@
 
 #ifndef __VMLINUX_H__
 typedef unsigned char u8;
+typedef unsigned short u16;
 typedef unsigned int u32;
 typedef int s32;
 typedef unsigned long long u64;
@@ -13,6 +14,7 @@ typedef unsigned long long u64;
 enum gr_limits {
 	GR_CPUS_MAX = 1024,	/* power of two: the verifier bounds an index by a mask */
 	GR_LEASES_MAX = 16,	/* power of two, likewise */
+	GR_NODES_MAX = 64,	/* NUMA nodes; power of two, likewise */
 };
 
 /* What a task is to the game. The family wins over a critical name: gamescope in the tree is family. */
@@ -25,6 +27,17 @@ enum gr_class {
 	GR_NR_CLASSES,
 };
 
+/* Where a CPU stands in the machine: one a CPU, filled in by user space before the load. */
+struct gr_place {
+	u32 sibling;		/* another hardware thread of the same core; the CPU itself: none */
+	u32 llc;		/* index of its last-level cache, 0.. */
+	u32 node;		/* index of its NUMA node, 0.. */
+	u32 capacity;		/* of 1024, which is the machine's strongest */
+	u8 is_primary;		/* in --primary-domain */
+	u8 is_strong;		/* where the game belongs; all of them on a machine whose CPUs are alike */
+	u16 pad;
+};
+
 /* Counters, one copy a CPU; src/sched/stats.rs says in a sentence what each one counts. */
 enum gr_stat {
 	GR_STAT_IDLE_DISPATCH,
@@ -34,10 +47,20 @@ enum gr_stat {
 	GR_STAT_URGENT_ENQUEUE,
 	GR_STAT_SHARED_DISPATCH,
 	GR_STAT_MIGRATION,
+	GR_STAT_MIG_BLOCK,
+	GR_STAT_FRAME_MIG_BLOCK,
+	GR_STAT_SPILL,
+	GR_STAT_MM_HINT,
+	GR_STAT_SMT_MOVE,
 	GR_STAT_PREEMPT,
+	GR_STAT_WAKE_BOOST,
+	GR_STAT_FUTEX_BOOST,
 	GR_STAT_FLOOR_TURN,
 	GR_STAT_RESCUE,
 	GR_STAT_STEAL,
+	GR_STAT_INPUT_WINDOW,
+	GR_STAT_FRAME_WINDOW,
+	GR_STAT_NAPI_WINDOW,
 	GR_STAT_WAKEUP_TICK,
 	GR_STAT_NO_TASK_CTX,
 	GR_NR_STATS,
@@ -101,10 +124,34 @@ struct gr_longest_wait {
 	u64 wait_ns;	/* out: how long the head of the slowest queue has waited */
 };
 
+/* Events that open a window; see windows.bpf.c. */
+enum gr_window {
+	GR_WINDOW_INPUT,
+	GR_WINDOW_FRAME,
+	GR_WINDOW_NAPI,
+	GR_NR_WINDOWS,
+};
+
+/* Argument of the open_window program. */
+struct gr_open_window {
+	u32 window;	/* enum gr_window */
+	s32 cpu;	/* -1: all of them */
+};
+
+/* Argument of the explain_cpu program. */
+struct gr_explain_cpu {
+	s32 cpu;	/* in */
+	u32 perf;	/* out: performance level asked for, of 1024 */
+	u32 interactive_avg;	/* out: how often tasks give it up by themselves, of 1024 */
+	u32 windows;	/* out: bit n: window n of enum gr_window is open */
+};
+
 /* Argument of the sample_load program. */
 struct gr_load {
 	u32 util;	/* out: CPUs that are not idle right now, in 1/1024 of those online */
 	u32 util_ema;	/* out: its average */
+	u32 interactive_sys_avg;	/* out: how often tasks give up their CPU by themselves, of 1024 */
+	u32 pad;
 };
 
 #ifdef __BPF__
@@ -114,7 +161,10 @@ GR_ASSERT_SIZE(struct gr_begin_lease, 24);
 GR_ASSERT_SIZE(struct gr_explain_task, 16);
 GR_ASSERT_SIZE(struct gr_event, 8);
 GR_ASSERT_SIZE(struct gr_longest_wait, 8);
-GR_ASSERT_SIZE(struct gr_load, 8);
+GR_ASSERT_SIZE(struct gr_load, 16);
+GR_ASSERT_SIZE(struct gr_place, 20);
+GR_ASSERT_SIZE(struct gr_open_window, 8);
+GR_ASSERT_SIZE(struct gr_explain_cpu, 16);
 #endif
 
 #endif /* __GAMER_INTF_H */

@@ -15,6 +15,8 @@ u32 is_system_busy;
 u32 is_timer_armed;
 u32 util;		/* average utilisation of the machine, of 1024 */
 u64 sampled_at_ns;
+u32 interactive_sys_sum;	/* 32 times the average over time and CPUs of how often tasks leave by themselves */
+s32 interactive_cpu;		/* whose turn it is to be sampled */
 
 /* 8 ms: two ticks at 250 Hz; long enough not to take a fork for load, short against a frame. */
 #define UTIL_TAU_NS (8 * NSEC_PER_MSEC)
@@ -50,6 +52,15 @@ static void sample_utilisation(u64 now_ns)
 	is_system_busy = is_busy(is_system_busy, util, busy_enter, busy_exit);
 }
 
+/* One CPU a tick, in turn: all of them would cost too much on a large machine. */
+static void sample_interactivity(void)
+{
+	s32 cpu = interactive_cpu + 1 < nr_cpu_ids ? interactive_cpu + 1 : 0;
+
+	interactive_cpu = cpu;
+	interactive_sys_sum = avg_sum_after(interactive_sys_sum, cpu_ctx_of(cpu)->interactive_sum >> AVG_SHIFT);
+}
+
 static void kick_idle_cpus(void)
 {
 	const struct cpumask *online;
@@ -72,6 +83,7 @@ static int on_wakeup_timer(void *map, u32 *key, struct wakeup_timer *wakeup)
 {
 	stat_inc(cpu_ctx_of(bpf_get_smp_processor_id()), GR_STAT_WAKEUP_TICK);
 	sample_utilisation(scx_bpf_now());
+	sample_interactivity();
 	if (!nr_urgent && !nr_shared && !nr_local) {
 		/*
 		 * A full barrier, paired with the one of arm_wakeup_timer(): who queued before it saw the
@@ -119,5 +131,6 @@ int sample_load(struct gr_load *load)
 {
 	load->util = util_now();
 	load->util_ema = is_timer_armed ? util : util_ema(util, load->util, scx_bpf_now() - sampled_at_ns, UTIL_TAU_NS);
+	load->interactive_sys_avg = interactive_sys_sum >> AVG_SHIFT;
 	return 0;
 }

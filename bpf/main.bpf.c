@@ -7,12 +7,12 @@
  *
  * The life of a task, in the order of the callbacks below:
  *   init_task    it inherits family and role from the task that forks it          family.bpf.c
- *   select_cpu   an idle CPU, if there is one, and it runs there directly
+ *   select_cpu   an idle CPU, if there is one, and it runs there directly          boost, place.bpf.c
  *   enqueue      else it waits: urgent, by deadline, or in its CPU's own queue     classify, queue.bpf.c
  *                an urgent one kicks a CPU that runs somebody else                 preempt.bpf.c
  *   dispatch     a CPU looks for its next task: a turn owed to the others, then
  *                the urgent, then the others, then what waits elsewhere            preempt, queue.bpf.c
- *   running      it runs; others may see what this CPU runs
+ *   running      it runs; others may see what this CPU runs                        account, freq.bpf.c
  *   stopping     its time is booked: on the CPU, for the floor                    account.bpf.c
  * Beside them one timer measures load and finds forgotten tasks                    load.bpf.c
  *
@@ -46,58 +46,94 @@ static bool may_skip_queues(s32 cpu)
 
 s32 BPF_STRUCT_OPS(gamer_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
 {
-	struct task_ctx *taskc;
-	bool is_idle = false;
-	s32 cpu = scx_bpf_select_cpu_dfl(p, prev_cpu, wake_flags, &is_idle);
+	struct task_ctx *taskc = task_ctx_of(p);
+	s32 this_cpu = bpf_get_smp_processor_id(), cpu = prev_cpu, idle_cpu;
+	u64 now_ns = scx_bpf_now();
 
-	if (!is_idle) {
-		/* A waker that is about to sleep hands its CPU over. */
-		s32 this_cpu = bpf_get_smp_processor_id();
-
-		if (!(wake_flags & SCX_WAKE_SYNC) || !may_skip_queues(this_cpu) ||
-		    !bpf_cpumask_test_cpu(this_cpu, p->cpus_ptr))
-			return cpu;
-		cpu = this_cpu;
+	if (!taskc)
+		return prev_cpu;
+	/* A waker that is about to sleep leaves a CPU behind; the game does not wait for that. */
+	if (!wake_sync || nr_leases)
+		wake_flags &= ~SCX_WAKE_SYNC;
+	if (nr_leases || taskc->class_epoch != class_epoch) {
+		boost_wakee(p, taskc);
+		refresh_class(p, taskc, now_ns);
 	}
-	taskc = task_ctx_of(p);
-	if (taskc)
-		refresh_class(p, taskc, scx_bpf_now());
-	stat_inc(cpu_ctx_of(bpf_get_smp_processor_id()), is_idle ? GR_STAT_IDLE_DISPATCH : GR_STAT_SYNC_DISPATCH);
-	scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, slice_max_ns, 0);
+	idle_cpu = idle_cpu_for(p, taskc, wake_flags, now_ns, &cpu);
+	if (idle_cpu >= 0) {
+		stat_inc(cpu_ctx_of(this_cpu), GR_STAT_IDLE_DISPATCH);
+		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, slice_max_ns, 0);
+		return idle_cpu;
+	}
+	if ((wake_flags & SCX_WAKE_SYNC) && may_skip_queues(this_cpu) && bpf_cpumask_test_cpu(this_cpu, p->cpus_ptr)) {
+		stat_inc(cpu_ctx_of(this_cpu), GR_STAT_SYNC_DISPATCH);
+		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, slice_max_ns, 0);
+		return this_cpu;
+	}
 	return cpu;
+}
+
+/* Nobody else wants the CPU of @p; with --avoid-smt an idle core may suit it better. */
+static void run_last(struct task_struct *p, u64 enq_flags)
+{
+	s32 this_cpu = task_cpu_of(p), core = claim_core_for(p, this_cpu);
+
+	if (core < 0) {
+		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, slice_max_ns, enq_flags);
+		return;
+	}
+	stat_inc(cpu_ctx_of(this_cpu), GR_STAT_SMT_MOVE);
+	scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL_ON | core, slice_max_ns, enq_flags);
+	scx_bpf_kick_cpu(core, SCX_KICK_IDLE);
+}
+
+/* Whether an idle CPU may be left to the wakeup timer: not where tasks react to each other. */
+static bool may_defer_wakeup(void)
+{
+	return deferred_wakeup && interactive_sys_sum >> AVG_SHIFT < UTIL_ONE / 2;
 }
 
 void BPF_STRUCT_OPS(gamer_enqueue, struct task_struct *p, u64 enq_flags)
 {
 	struct task_ctx *taskc = task_ctx_of(p);
-	u64 now_ns = scx_bpf_now();
-	s32 cpu;
+	s32 cpu = task_cpu_of(p);
+	u64 now_ns;
 
 	if (!taskc) {
-		stat_inc(cpu_ctx_of(task_cpu_of(p)), GR_STAT_NO_TASK_CTX);
+		stat_inc(cpu_ctx_of(cpu), GR_STAT_NO_TASK_CTX);
 		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, slice_max_ns, enq_flags);
 		return;
 	}
-	/*
-	 * A kernel thread of one CPU serves that CPU (migration, softirqs, timers' work): it goes next, and
-	 * nobody may put it off, else it would starve at the head of a queue that dispatch does not see.
-	 */
-	if ((p->flags & PF_KTHREAD) && p->nr_cpus_allowed == 1) {
-		taskc->is_urgent = true;
-		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, slice_max_ns, enq_flags);
-		return;
+	if (p->nr_cpus_allowed == 1) {
+		/*
+		 * A kernel thread of one CPU serves that CPU (migration, softirqs, timers' work): it goes next, and
+		 * nobody may put it off, else it would starve at the head of a queue that dispatch does not see.
+		 */
+		if (p->flags & PF_KTHREAD) {
+			taskc->is_urgent = true;
+			scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, slice_max_ns, enq_flags);
+			return;
+		}
+		/* It wakes, nobody else can take it and nobody waits: spare it the way through a queue. */
+		if ((enq_flags & SCX_ENQ_WAKEUP) && may_skip_queues(cpu) && taskc->class_epoch == class_epoch) {
+			scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, slice_max_ns, enq_flags);
+			return;
+		}
 	}
+	if ((enq_flags & SCX_ENQ_WAKEUP) && !__COMPAT_is_enq_cpu_selected(enq_flags))
+		boost_wakee(p, taskc);
+	now_ns = scx_bpf_now();
 	refresh_class(p, taskc, now_ns);
-	/* It wakes, nobody else can take it and nobody waits: spare it the way through a queue. */
-	if ((enq_flags & SCX_ENQ_WAKEUP) && p->nr_cpus_allowed == 1 && may_skip_queues(task_cpu_of(p))) {
-		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, slice_max_ns, enq_flags);
+	if (enq_flags & SCX_ENQ_LAST) {
+		run_last(p, enq_flags);
 		return;
 	}
 	queue_task(p, taskc, now_ns, enq_flags);
 	arm_wakeup_timer();
 
-	/* Nobody has looked for an idle CPU yet if it comes back from running. */
-	if (!__COMPAT_is_enq_cpu_selected(enq_flags) && p->nr_cpus_allowed > 1) {
+	/* Nobody has looked for an idle CPU yet if it comes back from running. The timer will, if that is enough. */
+	if (!__COMPAT_is_enq_cpu_selected(enq_flags) && p->nr_cpus_allowed > 1 &&
+	    (taskc->is_urgent || !may_defer_wakeup())) {
 		cpu = scx_bpf_pick_idle_cpu(p->cpus_ptr, 0);
 		if (cpu >= 0) {
 			scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
@@ -109,10 +145,12 @@ void BPF_STRUCT_OPS(gamer_enqueue, struct task_struct *p, u64 enq_flags)
 }
 
 /* Lets @prev go on where it may: nobody better is waiting. */
-static bool keep(struct task_struct *prev)
+static bool keep(struct task_struct *prev, s32 cpu)
 {
 	if (!prev || !(prev->scx.flags & SCX_TASK_QUEUED))
 		return false;
+	if (avoid_smt && shares_core_in_vain(prev, cpu))
+		return false;	/* the kernel hands it to enqueue: SCX_ENQ_LAST */
 	scx_bpf_task_set_slice(prev, nr_shared || nr_local ? urgent_slice_ns() : slice_max_ns);
 	return true;
 }
@@ -137,20 +175,22 @@ void BPF_STRUCT_OPS(gamer_dispatch, s32 cpu, struct task_struct *prev)
 	cpuc->urgent_is_elsewhere = false;
 	cpuc->is_kicked = false;	/* also if another CPU was faster and whom we put off goes on */
 	cpuc->turn_end_ns = 0;	/* whose turn it was either sleeps or has had it */
+	if (cpuc->promote_pid)
+		promote_holder(cpuc);
 	if (nr_urgent || (others_wait && is_urgent(prev))) {
 		if (others_wait && give_turn_to_others(cpu, cpuc, prev))
 			return;
 		if (nr_urgent && scx_bpf_dsq_move_to_local(DSQ_URGENT, 0))
 			return;
 		cpuc->urgent_is_elsewhere = nr_urgent;	/* those may not run here: no reason to kick ourselves */
-		if (is_urgent(prev) && keep(prev))
+		if (is_urgent(prev) && keep(prev, cpu))
 			return;
 	}
-	if (others_wait && !goes_before_queue(prev, cpuc) && serve_others(cpu, cpuc))
+	if (others_wait && !goes_before_queue(prev, cpu, cpuc) && serve_others(cpu, cpuc))
 		return;
-	if (keep(prev))
+	if (keep(prev, cpu))
 		return;
-	if (nr_local)
+	if (nr_local || (nr_nodes > 1 && nr_shared))
 		steal_from_others(cpu, cpuc);
 }
 
@@ -162,11 +202,19 @@ void BPF_STRUCT_OPS(gamer_running, struct task_struct *p)
 
 	cpuc->is_kicked = false;
 	cpuc->nr_runs++;
+	cpuc->booked_until_ns = p->se.sum_exec_runtime;
 	if (!taskc)
 		return;
-	begin_run(p, taskc, cpuc, cpu);
-	if (taskc->queue)
+	cpuc->running_class = taskc->class;
+	if (taskc->last_cpu != cpu)
+		note_migration(p, taskc, cpu, scx_bpf_now());
+	if (nr_leases)
+		follow_class(cpu, cpuc);
+	if (taskc->queue) {
+		if (taskc->has_woken)
+			count_wait(taskc, cpuc);
 		leave_queue(taskc);
+	}
 	if (time_is_before(system_vtime, taskc->vtime))
 		system_vtime = taskc->vtime;
 	if (taskc->is_urgent)
@@ -185,7 +233,15 @@ void BPF_STRUCT_OPS(gamer_stopping, struct task_struct *p, bool runnable)
 	struct cpu_ctx *cpuc = cpu_ctx_of(task_cpu_of(p));
 
 	book_run(p, cpuc);
+	cpuc->interactive_sum = avg_sum_after(cpuc->interactive_sum, runnable ? 0 : UTIL_ONE);
 	cpuc->is_preemptible = false;
+}
+
+void BPF_STRUCT_OPS(gamer_tick, struct task_struct *p)
+{
+	s32 cpu = task_cpu_of(p);
+
+	follow_load(p, cpu, cpu_ctx_of(cpu));
 }
 
 s32 BPF_STRUCT_OPS(gamer_init_task, struct task_struct *p, struct scx_init_task_args *args)
@@ -195,6 +251,7 @@ s32 BPF_STRUCT_OPS(gamer_init_task, struct task_struct *p, struct scx_init_task_
 	if (!taskc)
 		return -ENOMEM;
 	taskc->vtime = system_vtime;
+	taskc->class = GR_NORMAL;
 	taskc->class_epoch = CLASS_STALE;
 	taskc->last_cpu = -1;
 	if (args->fork)
@@ -224,11 +281,16 @@ void BPF_STRUCT_OPS(gamer_disable, struct task_struct *p)
 
 s32 BPF_STRUCT_OPS_SLEEPABLE(gamer_init)
 {
-	s32 cpu, err;
+	s32 cpu, node, err;
 
-	err = scx_bpf_create_dsq(DSQ_URGENT, -1) ?: scx_bpf_create_dsq(DSQ_SHARED, -1);
+	err = scx_bpf_create_dsq(DSQ_URGENT, -1);
 	if (err)
 		return err;
+	bpf_for(node, 0, nr_nodes) {
+		err = scx_bpf_create_dsq(DSQ_SHARED + node, node);
+		if (err)
+			return err;
+	}
 	bpf_for(cpu, 0, nr_cpu_ids) {
 		err = scx_bpf_create_dsq(cpu, -1);
 		if (err)
@@ -257,6 +319,7 @@ SCX_OPS_DEFINE(gamer_ops,
 	.dispatch	= (void *)gamer_dispatch,
 	.running	= (void *)gamer_running,
 	.stopping	= (void *)gamer_stopping,
+	.tick		= (void *)gamer_tick,
 	.init_task	= (void *)gamer_init_task,
 	.enable		= (void *)gamer_enable,
 	.disable	= (void *)gamer_disable,

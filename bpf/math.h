@@ -95,6 +95,31 @@ static inline u32 util_ema(u32 ema, u32 sample, u64 elapsed_ns, u64 tau_ns)
 	return (u32)((ema * (1024 - part) + sample * part + 512) >> 10);
 }
 
+/*
+ * Average of the last 32 or so samples, kept as 32 times itself so that it reaches every value: new sum from
+ * the old one.
+ */
+#define AVG_SHIFT 5
+
+static inline u32 avg_sum_after(u32 sum, u32 sample)
+{
+	return sum - (sum >> AVG_SHIFT) + sample;
+}
+
+/* @slice_ns, shorter where tasks tend to leave by themselves (@interactive of 1024): half of it at the most. */
+static inline u64 slice_scaled(u64 slice_ns, u32 interactive)
+{
+	return slice_ns - (slice_ns >> 11) * interactive;
+}
+
+/* Performance level for a CPU that was busy for @busy_ns of @elapsed_ns, with a quarter of headroom as schedutil. */
+static inline u32 perf_for(u64 busy_ns, u64 elapsed_ns)
+{
+	u64 level = elapsed_ns ? busy_ns * 1280 / elapsed_ns : 1024;
+
+	return level < 1024 ? (u32)level : 1024;
+}
+
 /* Bucket of a histogram by powers of two: 0 for 0, n for 2^(n-1) and more, @nr - 1 for all that is too large. */
 static inline u32 log2_bucket(u64 value, u32 nr)
 {

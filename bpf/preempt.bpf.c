@@ -45,28 +45,40 @@ static bool try_preempt(s32 cpu, struct task_struct *p, u64 now_ns)
 	return true;
 }
 
-__hidden void preempt_for(struct task_struct *p, u64 now_ns)
+/* True for a CPU that suits @p as well as the one it last ran on: same cache, and strong if that matters. */
+static bool is_near(s32 cpu, s32 last_cpu)
 {
-	s32 last_cpu = task_cpu_of(p);
+	const volatile struct gr_place *place = &places[cpu & (GR_CPUS_MAX - 1)];
+
+	return place->llc == places[last_cpu & (GR_CPUS_MAX - 1)].llc && (!is_asymmetric || place->is_strong);
+}
+
+static bool preempt_one(struct task_struct *p, s32 last_cpu, bool is_far, u64 now_ns)
+{
+	bool is_uniform = nr_llcs == 1 && !is_asymmetric;
 	s32 i, cpu;
 
 	bpf_for(i, 0, nr_cpu_ids) {
 		cpu = last_cpu + i;
 		if (cpu >= nr_cpu_ids)
 			cpu -= nr_cpu_ids;
+		if (!is_uniform && is_far == is_near(cpu, last_cpu))
+			continue;
 		if (try_preempt(cpu, p, now_ns)) {
 			stat_inc(cpu_ctx_of(bpf_get_smp_processor_id()), GR_STAT_PREEMPT);
-			return;
+			return true;
 		}
 	}
+	return false;
 }
 
-static u64 head_wait_ns(u64 dsq, u64 now_ns)
+/* Kicks one CPU that runs something else, where @p last ran if possible, else near to it. */
+__hidden void preempt_for(struct task_struct *p, u64 now_ns)
 {
-	struct task_struct *p = __COMPAT_scx_bpf_dsq_peek(dsq);
-	struct task_ctx *taskc = p ? task_ctx_of(p) : NULL;
+	s32 last_cpu = task_cpu_of(p);
 
-	return taskc && time_is_before(taskc->queued_at_ns, now_ns) ? now_ns - taskc->queued_at_ns : 0;
+	if (!preempt_one(p, last_cpu, false, now_ns) && (nr_llcs > 1 || is_asymmetric))
+		preempt_one(p, last_cpu, true, now_ns);
 }
 
 /* Looked at every 10 ms, and every 1 ms while there is somebody to rescue. */
@@ -76,7 +88,7 @@ static bool somebody_starves(s32 cpu, struct cpu_ctx *cpuc, u64 now_ns)
 
 	if (time_is_before(now_ns, cpuc->rescue_look_ns))
 		return false;
-	starves = head_wait_ns(DSQ_SHARED, now_ns) > WAIT_MAX_NS - RESCUE_MARGIN_NS - 3 * slice_lag_ns ||
+	starves = head_wait_ns(DSQ_SHARED + node_of(cpu), now_ns) > WAIT_MAX_NS - RESCUE_MARGIN_NS - 3 * slice_lag_ns ||
 		head_wait_ns(cpu, now_ns) > WAIT_MAX_NS - 3 * RESCUE_MARGIN_NS;
 	cpuc->rescue_look_ns = now_ns + (starves ? NSEC_PER_MSEC : RESCUE_LOOK_NS);
 	return starves;
@@ -94,6 +106,11 @@ __hidden bool give_turn_to_others(s32 cpu, struct cpu_ctx *cpuc, struct task_str
 	/* The turn that has just ended counts. */
 	if (prev && cpuc->is_preemptible)
 		book_run(prev, cpuc);
+	if (cpuc->others_ns) {
+		cpuc->floor_due_ns = floor_due_after(cpuc->floor_due_ns, now_ns, cpuc->others_ns, FLOOR_PCT,
+						     FLOOR_LATE_NS, FLOOR_WINDOW_NS);
+		cpuc->others_ns = 0;
+	}
 	if (time_is_before(now_ns, cpuc->floor_due_ns)) {
 		if (!somebody_starves(cpu, cpuc, now_ns))
 			return false;
@@ -165,10 +182,13 @@ SEC("syscall")
 int longest_wait(struct gr_longest_wait *longest)
 {
 	u64 now_ns = scx_bpf_now(), max_ns = 0;
+	u32 node;
 	s32 cpu;
 
 	bpf_rcu_read_lock();
-	max_ns = max(head_wait_ns(DSQ_URGENT, now_ns), head_wait_ns(DSQ_SHARED, now_ns));
+	max_ns = head_wait_ns(DSQ_URGENT, now_ns);
+	bpf_for(node, 0, nr_nodes)
+		max_ns = max(max_ns, head_wait_ns(DSQ_SHARED + node, now_ns));
 	bpf_for(cpu, 0, nr_cpu_ids) {
 		max_ns = max(max_ns, head_wait_ns(cpu, now_ns));
 		max_ns = max(max_ns, stuck_ns(cpu, now_ns));

@@ -1,9 +1,11 @@
 //! The BPF scheduler as one Rust value: [`Scheduler::attach`] puts it into the kernel, dropping it takes it out.
 
 mod end;
+mod futex;
 mod ready;
 mod skel;
 pub mod stats;
+pub mod topology;
 mod tunables;
 
 use std::mem::MaybeUninit;
@@ -32,6 +34,9 @@ use self::skel::BpfSkelBuilder;
 use self::skel::OpenBpfSkel;
 use self::skel::intf;
 use self::stats::Counts;
+pub use self::topology::Machine;
+pub use self::tunables::IdleScan;
+use self::tunables::NODES_MAX;
 pub use self::tunables::Tunables;
 pub use self::tunables::WAKEUP_TIMER_US_MIN;
 
@@ -78,14 +83,43 @@ pub struct TaskRole {
     pub class: Class,
 }
 
+/// An event of the game's that opens a window; `bpf/windows.bpf.c` says what each does.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Window {
+    /// The player has done something.
+    Input = intf::gr_window_GR_WINDOW_INPUT as isize,
+    /// A frame begins.
+    Frame = intf::gr_window_GR_WINDOW_FRAME as isize,
+    /// A CPU has received packets.
+    Napi = intf::gr_window_GR_WINDOW_NAPI as isize,
+}
+
+impl Window {
+    /// All of them.
+    pub const ALL: [Self; intf::gr_window_GR_NR_WINDOWS as usize] = [Self::Input, Self::Frame, Self::Napi];
+}
+
+/// What the BPF side knows of a CPU.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CpuState {
+    /// Performance level asked for, of 1024; 0: none yet.
+    pub perf: u32,
+    /// How often tasks give the CPU up by themselves, of 1024.
+    pub interactive_avg: u32,
+    /// Windows that are open on it.
+    pub open_windows: Vec<Window>,
+}
+
 /// An attached scheduler. Dropping it detaches.
 pub struct Scheduler {
     // The order is the order of dropping: out of the kernel first, then its maps and programs.
     link: Option<Link>,
     exit_events: RingBuffer<'static>,
+    futex_watch: Option<futex::Watch>,
     skel: BpfSkel<'static>,
     sched_ext: SchedExtDir,
     nr_leases_ever: u32,
+    nr_cpus: usize,
 }
 
 impl Scheduler {
@@ -94,12 +128,22 @@ impl Scheduler {
     /// # Errors
     /// [`NotReady`], in words for the player; nothing stays behind.
     pub fn attach(tunables: &Tunables, sysfs: &Path) -> Result<Self, NotReady> {
+        Self::attach_to(&Machine::read(&tunables.primary_domain, sysfs)?, tunables, sysfs)
+    }
+
+    /// As [`Scheduler::attach`], for a machine that the caller describes.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn attach_to(machine: &Machine, tunables: &Tunables, sysfs: &Path) -> Result<Self, NotReady> {
         let sched_ext = SchedExtDir::at(sysfs);
         sched_ext.check()?;
-        let mut skel = load(tunables).map_err(explain_load_failure)?;
+        let mut skel = load(tunables, machine).map_err(explain_load_failure)?;
         let exit_events = watch_exit(&skel)?;
         let link = scx_ops_attach!(skel, gamer_ops)?;
-        let attached = Self { link: Some(link), exit_events, skel, sched_ext, nr_leases_ever: 0 };
+        let nr_cpus = machine.places.len();
+        let attached =
+            Self { link: Some(link), exit_events, futex_watch: None, skel, sched_ext, nr_leases_ever: 0, nr_cpus };
         let state = attached.sched_ext.state();
         if state.as_deref() != Some("enabled") {
             let why = attached.end_reason().unwrap_or_else(|| "no reason given".to_owned());
@@ -142,17 +186,25 @@ impl Scheduler {
 
     /// Ends a lease: its family is nobody in particular from now on.
     pub fn end_lease(&mut self, id: LeaseId) {
-        let lease = &mut self.bss().leases[id.slot()];
-        if lease.id == id.0 {
-            publish(&mut lease.id, 0);
+        if self.bss().leases[id.slot()].id == id.0 {
+            self.set_foreground(id, None);
+            publish(&mut self.bss().leases[id.slot()].id, 0);
             self.leases_changed(-1);
         }
     }
 
     /// Pins the game of a lease, or un-pins it.
     pub fn set_foreground(&mut self, id: LeaseId, tgid: Option<i32>) {
-        publish(&mut self.bss().leases[id.slot()].foreground_tgid, tgid.unwrap_or(0));
+        let bss = self.bss();
+        publish(&mut bss.leases[id.slot()].foreground_tgid, tgid.unwrap_or(0));
+        bss.nr_pinned = bss.leases.iter().filter(|lease| lease.id != 0 && lease.foreground_tgid != 0).count() as u32;
+        let has_game = bss.nr_pinned > 0;
         self.leases_changed(0);
+        if has_game != self.futex_watch.is_some() {
+            self.futex_watch = has_game.then(|| futex::Watch::attach(&self.skel)).and_then(|watch| {
+                watch.inspect_err(|why| log::warn!("{why:#}; a lock that the game waits for is not boosted")).ok()
+            });
+        }
     }
 
     /// What the BPF side takes thread `pid` (initial PID namespace) for; `None` when there is no such thread.
@@ -185,11 +237,38 @@ impl Scheduler {
         Ok(Duration::from_nanos(longest.wait_ns))
     }
 
+    /// Opens a window as if its event had come: on CPU `cpu`, or on all of them.
+    ///
+    /// # Errors
+    /// There is no such CPU.
+    pub fn open_window(&self, window: Window, cpu: Option<u32>) -> anyhow::Result<()> {
+        let cpu = cpu.map_or(-1, u32::cast_signed);
+        let mut event = intf::gr_open_window { window: window as u32, cpu };
+        run_syscall(&self.skel.progs.open_window, &mut event).with_context(|| format!("open a window on CPU {cpu}"))
+    }
+
+    /// What the BPF side knows of a CPU.
+    ///
+    /// # Errors
+    /// The kernel refuses to run the program.
+    pub fn cpu_state(&self, cpu: u32) -> anyhow::Result<CpuState> {
+        let mut explain = intf::gr_explain_cpu { cpu: cpu.cast_signed(), perf: 0, interactive_avg: 0, windows: 0 };
+        run_syscall(&self.skel.progs.explain_cpu, &mut explain).context("ask for a CPU's state")?;
+        Ok(CpuState {
+            perf: explain.perf,
+            interactive_avg: explain.interactive_avg,
+            open_windows: Window::ALL
+                .into_iter()
+                .filter(|window| explain.windows & (1 << *window as u32) != 0)
+                .collect(),
+        })
+    }
+
     /// All counters since the attach.
     pub fn counts(&self) -> Counts {
         let bss = self.skel.maps.bss_data.as_deref().expect("BUG: no bss after load");
         let mut sums = [0; stats::COUNTERS.len()];
-        for cpu in &bss.cpus[..nr_cpu_ids()] {
+        for cpu in &bss.cpus[..self.nr_cpus] {
             for (sum, count) in sums.iter_mut().zip(&cpu.stats) {
                 *sum += count;
             }
@@ -244,7 +323,7 @@ impl Scheduler {
 }
 
 /// Opens, fills in and loads the BPF object.
-fn load(tunables: &Tunables) -> anyhow::Result<BpfSkel<'static>> {
+fn load(tunables: &Tunables, machine: &Machine) -> anyhow::Result<BpfSkel<'static>> {
     // The skeleton borrows this for as long as it lives, which Rust can't say of a field beside it: 8 bytes an
     // attach are left to the process's end. What they point to is freed with the skeleton.
     let object: &'static mut MaybeUninit<OpenObject> = Box::leak(Box::new(MaybeUninit::uninit()));
@@ -254,16 +333,14 @@ fn load(tunables: &Tunables) -> anyhow::Result<BpfSkel<'static>> {
         gamer_ops,
         None::<libbpf_sys::bpf_object_open_opts>
     )?;
-    let nr_cpu_ids = nr_cpu_ids();
-    ensure!(nr_cpu_ids <= CPUS_MAX, "this machine has {nr_cpu_ids} CPUs, more than the {CPUS_MAX} we have room for");
-    tunables.write_to(&mut skel, nr_cpu_ids as u32);
+    let nr_cpus = machine.places.len();
+    ensure!(nr_cpus <= CPUS_MAX, "this machine has {nr_cpus} CPUs, more than the {CPUS_MAX} we have room for");
+    let nr_nodes = machine.nr_nodes;
+    ensure!(nr_nodes <= NODES_MAX, "this machine has {nr_nodes} nodes, more than the {NODES_MAX} we have room for");
+    tunables.write_to(&mut skel, machine)?;
+    futex::choose(&mut skel);
     let skel = scx_utils::scx_ops_load!(skel, gamer_ops, uei)?;
     Ok(skel)
-}
-
-/// Highest possible CPU number plus one.
-fn nr_cpu_ids() -> usize {
-    *scx_utils::NR_CPU_IDS
 }
 
 /// The event that gamer_exit() sends, as something to wait for.

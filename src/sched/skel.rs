@@ -20,3 +20,6 @@ pub type Bss = generated::types::bss;
 
 /// What the kernel tells when it disables a scheduler.
 pub type ExitInfo = generated::types::user_exit_info;
+
+/// Where a CPU stands in the machine, as the BPF side has it.
+pub type RawPlace = generated::types::gr_place;

@@ -3,8 +3,13 @@
 use clap::Parser;
 use clap::error::ErrorKind;
 
+use crate::sched::IdleScan;
 use crate::sched::Tunables;
 use crate::sched::WAKEUP_TIMER_US_MIN;
+use crate::sched::topology::PrimaryDomain;
+
+/// Address spaces remembered by --enable-mm-hint unless told otherwise.
+const MM_HINT_SIZE: u32 = 4096;
 
 /// Attach the gaming scheduler until Ctrl+C
 ///
@@ -44,9 +49,106 @@ pub struct Cli {
     #[arg(long, value_name = "PCT", value_parser = clap::value_parser!(u32).range(0..=100))]
     cpu_busy_exit: Option<u32>,
 
+    /// Keep tasks on their NUMA node
+    ///
+    /// A busy machine then queues by node, and a node's CPUs take from another one only what waits there in numbers
+    /// or for long.
+    #[arg(short = 'n', long)]
+    enable_numa: bool,
+
+    /// Ask for no CPU frequency
+    ///
+    /// Without it a CPU that runs the game asks for full speed, others for what their load needs. Heard by the
+    /// schedutil governor.
+    #[arg(short = 'f', long)]
+    disable_cpufreq: bool,
+
+    /// Look for idle CPUs by number
+    ///
+    /// The previous CPU, then the next ones: cheap where all share one cache.
+    #[arg(short = 'i', long, conflicts_with = "preferred_idle_scan")]
+    flat_idle_scan: bool,
+
+    /// Look for idle CPUs among the strongest first
+    #[arg(short = 'P', long)]
+    preferred_idle_scan: bool,
+
+    /// Treat hardware threads of a core as CPUs of their own
+    ///
+    /// The scan of -i or -P, which is needed, otherwise prefers a core that is idle as a whole.
+    #[arg(long)]
+    disable_smt: bool,
+
+    /// Leave a shared core when another one is idle
+    ///
+    /// More migrations, steadier frames. A light pair of threads may share a core all the same.
+    #[arg(short = 'S', long)]
+    avoid_smt: bool,
+
+    /// Hand no CPU over from a waker that is about to sleep
+    #[arg(short = 'w', long)]
+    no_wake_sync: bool,
+
+    /// Wake an idle CPU at once for whatever is queued
+    ///
+    /// Otherwise tasks that are in no hurry wait for the wakeup timer, which saves interrupts.
+    #[arg(short = 'd', long)]
+    no_deferred_wakeup: bool,
+
+    /// Run threads of one program near to each other
+    ///
+    /// A thread that another one of its address space wakes looks for an idle CPU from there, and waits there.
+    #[arg(short = 'a', long)]
+    mm_affinity: bool,
+
+    /// Count migrations over this long
+    ///
+    /// In milliseconds; 0: there is no limit.
+    #[arg(long, value_name = "MS", default_value_t = 50, value_parser = clap::value_parser!(u64).range(0..=10_000))]
+    mig_window_ms: u64,
+
+    /// Let a task migrate this often in --mig-window-ms
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    mig_max: u32,
+
+    /// Favour the game for this long after an input event
+    ///
+    /// In microseconds; 0 turns it off.
+    #[arg(long, value_name = "USEC", default_value_t = 2000, value_parser = clap::value_parser!(u64).range(0..=100_000))]
+    input_window_us: u64,
+
+    /// Keep the game's threads where they are for this long after a vblank
+    ///
+    /// In microseconds; 0 turns it off.
+    #[arg(long, value_name = "USEC", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=100_000))]
+    frame_window_us: u64,
+
+    /// Prefer the CPU that has just received packets during an input window
+    #[arg(long)]
+    prefer_napi_on_input: bool,
+
+    /// Remember where each program last ran
+    ///
+    /// A thread whose own CPU is taken looks for an idle one from there.
+    #[arg(long)]
+    enable_mm_hint: bool,
+
+    /// Remember this many programs
+    ///
+    /// The least recent is forgotten first. By default 4096; needs --enable-mm-hint.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(128..=65_536), requires = "enable_mm_hint")]
+    mm_hint_size: Option<u32>,
+
     /// Do nothing (deprecated; the scheduler does not poll)
     #[arg(short, long, value_name = "MS")]
     polling_ms: Option<u64>,
+
+    /// Try these CPUs first
+    ///
+    /// A list such as 0-3,8, or turbo: those that boost highest, performance: all but the weaker kind of a hybrid
+    /// machine, powersave: that kind, all. Where a keyword tells no two CPUs apart it means all of them.
+    #[arg(short = 'm', long, value_name = "CPUS", default_value_t)]
+    primary_domain: PrimaryDomain,
 
     /// Treat this process as the game
     ///
@@ -93,6 +195,15 @@ pub struct Options {
 }
 
 impl Options {
+    /// Reads flags without the program's name, as the tests do.
+    ///
+    /// # Errors
+    /// What is wrong with them, in words.
+    pub fn from_words(words: &[&str]) -> Result<Self, String> {
+        let words = ["scx_gamer"].iter().chain(words);
+        Cli::try_parse_from(words).and_then(Options::try_from).map_err(|error| error.to_string())
+    }
+
     /// Reads the process's arguments; prints and exits by itself for `--help`, `--version` and bad usage (2).
     pub fn from_args() -> Self {
         Self::try_from(Cli::parse()).unwrap_or_else(|error| error.exit())
@@ -106,17 +217,22 @@ impl TryFrom<Cli> for Options {
         let enter_pct = cli.cpu_busy_thresh;
         let exit_pct = cli.cpu_busy_exit.unwrap_or(enter_pct.saturating_sub(10));
         if exit_pct > enter_pct {
-            let message = format!(
-                "--cpu-busy-exit {exit_pct} is above --cpu-busy-thresh {enter_pct}; give {enter_pct} or less\n"
-            );
-            return Err(clap::Error::raw(ErrorKind::ValueValidation, message));
+            let message =
+                format!("--cpu-busy-exit {exit_pct} is above --cpu-busy-thresh {enter_pct}; give {enter_pct} or less");
+            return Err(bad_value(message));
         }
         if (1..WAKEUP_TIMER_US_MIN).contains(&cli.wakeup_timer_us) {
             let asked_us = cli.wakeup_timer_us;
             let message = format!(
-                "--wakeup-timer-us {asked_us} is not 0 and below {WAKEUP_TIMER_US_MIN}; give 0 or more than that\n"
+                "--wakeup-timer-us {asked_us} is not 0 and below {WAKEUP_TIMER_US_MIN}; give 0 or more than that"
             );
-            return Err(clap::Error::raw(ErrorKind::ValueValidation, message));
+            return Err(bad_value(message));
+        }
+        if cli.disable_smt && !cli.flat_idle_scan && !cli.preferred_idle_scan {
+            return Err(bad_value("--disable-smt needs --flat-idle-scan or --preferred-idle-scan beside it"));
+        }
+        if cli.prefer_napi_on_input && cli.input_window_us == 0 {
+            return Err(bad_value("--prefer-napi-on-input needs --input-window-us above 0"));
         }
         Ok(Self {
             tunables: Tunables {
@@ -125,7 +241,26 @@ impl TryFrom<Cli> for Options {
                 cpu_busy_enter_pct: enter_pct,
                 cpu_busy_exit_pct: exit_pct,
                 wakeup_timer_us: cli.wakeup_timer_us,
+                numa: cli.enable_numa,
+                idle_scan: match (cli.flat_idle_scan, cli.preferred_idle_scan) {
+                    (true, _) => IdleScan::Flat,
+                    (_, true) => IdleScan::Preferred,
+                    _ => IdleScan::Kernel,
+                },
+                prefer_idle_core: !cli.disable_smt,
+                avoid_smt: cli.avoid_smt,
+                wake_sync: !cli.no_wake_sync,
+                deferred_wakeup: !cli.no_deferred_wakeup,
+                mm_affinity: cli.mm_affinity,
+                mm_hint_size: cli.enable_mm_hint.then_some(cli.mm_hint_size.unwrap_or(MM_HINT_SIZE)),
+                mig_window_ms: cli.mig_window_ms,
+                mig_max: cli.mig_max,
+                input_window_us: cli.input_window_us,
+                frame_window_us: cli.frame_window_us,
+                prefer_napi_on_input: cli.prefer_napi_on_input,
+                cpufreq: !cli.disable_cpufreq,
                 exit_dump_len: cli.exit_dump_len,
+                primary_domain: cli.primary_domain,
             },
             foreground_tgid: (cli.foreground_pid != 0).then_some(cli.foreground_pid),
             watchdog_secs: (cli.watchdog_secs != 0).then_some(cli.watchdog_secs),
@@ -136,13 +271,16 @@ impl TryFrom<Cli> for Options {
     }
 }
 
+fn bad_value(message: impl std::fmt::Display) -> clap::Error {
+    clap::Error::raw(ErrorKind::ValueValidation, format!("{message}\n"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn options(args: &[&str]) -> Result<Options, String> {
-        let args = ["scx_gamer"].iter().chain(args);
-        Cli::try_parse_from(args).and_then(Options::try_from).map_err(|error| error.to_string())
+        Options::from_words(args)
     }
 
     #[test]
@@ -164,9 +302,17 @@ mod tests {
 
     #[test]
     fn values_out_of_range_are_refused_with_flag_value_and_range() {
-        for (flag, value) in
-            [("--slice-us", "0"), ("-c", "101"), ("--slice-lag-us", "100001"), ("--foreground-pid", "-4")]
-        {
+        for (flag, value) in [
+            ("--slice-us", "0"),
+            ("-c", "101"),
+            ("--slice-lag-us", "100001"),
+            ("--foreground-pid", "-4"),
+            ("--mig-max", "0"),
+            ("--mig-window-ms", "10001"),
+            ("--input-window-us", "100001"),
+            ("--frame-window-us", "-1"),
+            ("--mm-hint-size", "127"),
+        ] {
             let error = options(&[&format!("{flag}={value}")]).expect_err(flag);
             assert!(error.contains(value) && error.contains("not in"), "{error}");
         }
@@ -175,8 +321,37 @@ mod tests {
     }
 
     #[test]
+    fn a_flag_without_the_one_it_needs_is_refused_and_names_it() {
+        for (words, needed) in [
+            (&["--disable-smt"][..], "--flat-idle-scan"),
+            (&["--mm-hint-size", "512"], "--enable-mm-hint"),
+            (&["--prefer-napi-on-input", "--input-window-us", "0"], "--input-window-us"),
+            (&["-i", "-P"], "--preferred-idle-scan"),
+        ] {
+            let error = options(words).expect_err(needed);
+            assert!(error.contains(words[0].trim_start_matches("-i")) && error.contains(needed), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_primary_domain_is_a_keyword_or_a_list() {
+        for domain in ["all", "turbo", "performance", "powersave", "0-3,8"] {
+            assert_eq!(options(&["-m", domain]).map(|o| o.tunables.primary_domain.to_string()), Ok(domain.to_owned()));
+        }
+        assert_eq!(options(&[]).map(|o| o.tunables.primary_domain), Ok(PrimaryDomain::All));
+    }
+
+    #[test]
+    fn a_primary_domain_that_is_none_is_refused_with_flag_and_value() {
+        for domain in ["", "3-1", "fast", "4000", "1,"] {
+            let error = options(&["--primary-domain", domain]).expect_err(domain);
+            assert!(error.contains("--primary-domain <CPUS>") && error.contains(domain), "{error}");
+        }
+    }
+
+    #[test]
     fn flags_of_later_versions_are_not_accepted_yet() {
         assert!(options(&["--stats", "1"]).is_err());
-        assert!(options(&["--enable-numa"]).is_err());
+        assert!(options(&["--frame-hz", "60"]).is_err());
     }
 }

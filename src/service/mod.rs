@@ -28,6 +28,8 @@ use self::wake::Wake;
 use self::wake::Wakes;
 use crate::sched::NotReady;
 use crate::sched::Scheduler;
+use crate::sched::topology::BadPrimaryDomain;
+use crate::sched::topology::Machine;
 use crate::session::transport::Transport;
 
 /// Exit status for values that name something which does not exist.
@@ -74,6 +76,13 @@ pub fn run(options: &Options, roots: Roots) -> ExitCode {
         && let Err(why) = check_is_process(tgid, roots.procfs)
     {
         log::error!("--foreground-pid {tgid}: {why}; nothing was attached");
+        return ExitCode::from(STATUS_BAD_INPUT);
+    }
+    let primary_domain = &options.tunables.primary_domain;
+    if let Err(error) = Machine::read(primary_domain, roots.sysfs)
+        && let Some(why) = error.downcast_ref::<BadPrimaryDomain>()
+    {
+        log::error!("--primary-domain {primary_domain}: {why}; nothing was attached");
         return ExitCode::from(STATUS_BAD_INPUT);
     }
     let outcome = if options.is_child { serve_parent(options, roots) } else { run_directly(options, roots) };

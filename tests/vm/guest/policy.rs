@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use scx_gamer_run::sched::Scheduler;
-use scx_gamer_run::sched::Tunables;
 
 use crate::support::Kept;
 use crate::support::attach;
@@ -20,7 +19,6 @@ use crate::support::example;
 use crate::support::hogs;
 use crate::support::one_hog;
 use crate::support::scx_gamer;
-use crate::support::tunables;
 use crate::support::wait_for_state;
 use crate::support::wait_until;
 
@@ -30,7 +28,7 @@ fn count(scheduler: &Scheduler, name: &str) -> u64 {
 
 /// How much more CPU a process of nice 0 gets than one of nice 19 beside it, times ten.
 fn tenths_of_advantage(slice_lag_us: u64) -> u64 {
-    let _scheduler = attach_with(&Tunables { slice_lag_us, ..tunables() });
+    let _scheduler = attach_with(&["--slice-lag-us", &slice_lag_us.to_string()]);
     let (plain, nice) =
         (one_hog(), Kept::spawn(Command::new("nice").args(["-n", "19", "sh", "-c", "while :; do :; done"])));
     wait_until("both have run", || cpu_ticks(plain.pid()) > 10 && cpu_ticks(nice.pid()) > 2);
@@ -48,7 +46,7 @@ fn a_larger_lag_lets_niceness_count_for_more() {
 #[test]
 fn the_wakeup_timer_ticks_as_often_as_told_and_not_at_all_when_nothing_waits() {
     let ticks_in_a_second_of_cpu = |wakeup_timer_us: u64| {
-        let scheduler = attach_with(&Tunables { wakeup_timer_us, ..tunables() });
+        let scheduler = attach_with(&["--wakeup-timer-us", &wakeup_timer_us.to_string()]);
         let pair = [one_hog(), one_hog()];
         let used = || pair.iter().map(|hog| cpu_ticks(hog.pid())).sum::<u64>();
         wait_until("the pair has warmed up", || used() > 20);
@@ -142,7 +140,7 @@ fn heavy_load_queues_by_deadline_and_a_threshold_of_100_percent_never_does() {
     }
     drop(scheduler);
 
-    let scheduler = attach_with(&Tunables { cpu_busy_enter_pct: 100, cpu_busy_exit_pct: 90, ..tunables() });
+    let scheduler = attach_with(&["--cpu-busy-thresh", "100"]);
     let _hogs = hogs();
     wait_until("tasks take turns on their own CPU", || count(&scheduler, "rr_enqueue") > 200);
     assert_eq!(count(&scheduler, "edf_enqueue"), 0);
@@ -151,7 +149,7 @@ fn heavy_load_queues_by_deadline_and_a_threshold_of_100_percent_never_does() {
 #[test]
 fn a_longer_slice_means_fewer_switches_for_the_same_work() {
     let switches_in_a_second = |slice_us: u64| {
-        let _scheduler = attach_with(&Tunables { slice_us, ..tunables() });
+        let _scheduler = attach_with(&["--slice-us", &slice_us.to_string()]);
         let pair = [one_hog(), one_hog()];
         // One sleep each, because every look of ours would put them off as well.
         sleep(Duration::from_millis(500));

@@ -17,6 +17,7 @@ use nix::unistd::Pid;
 use scx_gamer_run::sched::SchedExtDir;
 use scx_gamer_run::sched::Scheduler;
 use scx_gamer_run::sched::Tunables;
+use scx_gamer_run::service::cli::Options;
 
 /// How long anything may take under software emulation before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -115,15 +116,9 @@ pub fn one_hog() -> Kept {
     Kept::spawn(Command::new("sh").args(["-c", "while :; do :; done"]))
 }
 
-pub fn tunables() -> Tunables {
-    Tunables {
-        slice_us: 1000,
-        slice_lag_us: 20_000,
-        cpu_busy_enter_pct: 75,
-        cpu_busy_exit_pct: 65,
-        wakeup_timer_us: 0,
-        exit_dump_len: 0,
-    }
+/// What scx_gamer makes of these flags.
+pub fn tunables(flags: &[&str]) -> Tunables {
+    Options::from_words(flags).unwrap_or_else(|why| panic!("{why}")).tunables
 }
 
 /// Makes this thread a real-time one, and what it starts not: a test that the game starves sees nothing.
@@ -136,13 +131,13 @@ fn observe_from_above() {
 }
 
 pub fn attach() -> Scheduler {
-    attach_with(&tunables())
+    attach_with(&[])
 }
 
-pub fn attach_with(tunables: &Tunables) -> Scheduler {
+pub fn attach_with(flags: &[&str]) -> Scheduler {
     libbpf_rs::set_print(None); // it talks on stderr by default
     observe_from_above();
-    Scheduler::attach(tunables, Path::new("/sys")).unwrap_or_else(|why| panic!("{why}"))
+    Scheduler::attach(&tunables(flags), Path::new("/sys")).unwrap_or_else(|why| panic!("{why}"))
 }
 
 /// CPU time that a process has used, in clock ticks of 10 ms.
