@@ -12,14 +12,31 @@
  */
 #include "gamer.bpf.h"
 
+/* Time that @p has waited for a CPU since it was born; 0 where the kernel does not tell (no CONFIG_SCHED_INFO). */
+static u64 waited_ns_of(struct task_struct *p)
+{
+	return bpf_core_field_exists(p->sched_info.run_delay) ? p->sched_info.run_delay : 0;
+}
+
 __hidden void charge(struct task_struct *p, struct task_ctx *taskc, u64 now_ns)
 {
+	u64 waited_until_ns = waited_ns_of(p);
 	u64 ran_ns = p->se.sum_exec_runtime - taskc->charged_until_ns;
+	u64 on_rq_ns = ran_ns + waited_until_ns - taskc->waited_until_ns;
+	u64 elapsed_ns = now_ns - taskc->bucket_at_ns;
 
 	taskc->charged_until_ns += ran_ns;
-	taskc->vtime += scale_by_weight(ran_ns, p->scx.weight);
-	taskc->bucket_ns = bucket_after(taskc->bucket_ns, now_ns - taskc->bucket_at_ns, ran_ns);
+	taskc->waited_until_ns = waited_until_ns;
 	taskc->bucket_at_ns = now_ns;
+	taskc->vtime += scale_by_weight(ran_ns, p->scx.weight);
+	taskc->bucket_ns = bucket_after(taskc->bucket_ns, ran_ns, elapsed_ns > on_rq_ns ? elapsed_ns - on_rq_ns : 0);
+}
+
+/* From here on: what @p has used before is not charged. */
+__hidden void forgive(struct task_struct *p, struct task_ctx *taskc)
+{
+	taskc->charged_until_ns = p->se.sum_exec_runtime;
+	taskc->waited_until_ns = waited_ns_of(p);
 }
 
 /* Counts how long a task that was woken has waited in its queue. */

@@ -75,6 +75,7 @@ enum gr_queue {
 struct task_ctx {
 	u64 vtime;		/* CPU time used, scaled by weight, as of charged_until_ns */
 	u64 charged_until_ns;	/* p->se.sum_exec_runtime up to which it was charged; see charge() */
+	u64 waited_until_ns;	/* p->sched_info.run_delay as of the same moment */
 	u64 bucket_ns;		/* leaky bucket of CPU time, as of bucket_at_ns */
 	u64 bucket_at_ns;
 	u64 queued_at_ns;	/* when it last entered a queue */
@@ -184,6 +185,7 @@ static inline struct task_ctx *task_ctx_of(struct task_struct *p)
 
 /* account.bpf.c: who has used how much? charge() books on the task, and is called when somebody wants to know. */
 __hidden void charge(struct task_struct *p, struct task_ctx *taskc, u64 now_ns);
+__hidden void forgive(struct task_struct *p, struct task_ctx *taskc);
 __hidden void count_wait(struct task_ctx *taskc, struct cpu_ctx *cpuc);
 
 /*

@@ -132,8 +132,11 @@ void BPF_STRUCT_OPS(gamer_enqueue, struct task_struct *p, u64 enq_flags)
 	arm_wakeup_timer();
 
 	/* Nobody has looked for an idle CPU yet if it comes back from running. The timer will, if that is enough. */
-	if (!__COMPAT_is_enq_cpu_selected(enq_flags) && p->nr_cpus_allowed > 1 &&
-	    (taskc->is_urgent || !may_defer_wakeup())) {
+	if (!__COMPAT_is_enq_cpu_selected(enq_flags) && p->nr_cpus_allowed > 1) {
+		if (!taskc->is_urgent && may_defer_wakeup()) {
+			stat_inc(cpu_ctx_of(cpu), GR_STAT_DEFERRED_WAKEUP);
+			return;
+		}
 		cpu = scx_bpf_pick_idle_cpu(p->cpus_ptr, 0);
 		if (cpu >= 0) {
 			scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
@@ -267,7 +270,7 @@ void BPF_STRUCT_OPS(gamer_enable, struct task_struct *p)
 	struct task_ctx *taskc = task_ctx_of(p);
 
 	if (taskc)
-		taskc->charged_until_ns = p->se.sum_exec_runtime;
+		forgive(p, taskc);
 }
 
 /* The task leaves for another scheduling class, or for good. */

@@ -6,8 +6,7 @@
 #define NSEC_PER_USEC 1000ULL
 #define NSEC_PER_MSEC 1000000ULL
 
-/* A leaky bucket of CPU time: @ran_ns goes in, half of the time that passed leaks out. */
-#define BUCKET_LEAK_SHIFT 1
+/* A leaky bucket of CPU time: what a task runs goes in, what it sleeps leaks out. */
 #define BUCKET_MAX_NS (50 * NSEC_PER_MSEC)
 
 /* Utilisation is told in 1/1024. */
@@ -20,15 +19,14 @@ static inline int time_is_before(u64 a, u64 b)
 }
 
 /*
- * Contents of a task's bucket. A task that uses less than half of a CPU drains it, one that uses more
- * fills it: 20 ms of headroom is one long frame, 50 ms is forgotten in 0.1 s of sleep.
+ * Contents of a task's bucket. A task that sleeps for longer than it runs drains it, one that does not fills it:
+ * 20 ms of headroom is one long frame, 50 ms are forgotten in as much sleep. Time spent waiting for a CPU does not
+ * drain it, else hogs in a crowd would all look light.
  */
-static inline u64 bucket_after(u64 bucket_ns, u64 elapsed_ns, u64 ran_ns)
+static inline u64 bucket_after(u64 bucket_ns, u64 ran_ns, u64 slept_ns)
 {
-	u64 leaked_ns = elapsed_ns >> BUCKET_LEAK_SHIFT;
-
 	bucket_ns += ran_ns;
-	bucket_ns = bucket_ns > leaked_ns ? bucket_ns - leaked_ns : 0;
+	bucket_ns = bucket_ns > slept_ns ? bucket_ns - slept_ns : 0;
 	return bucket_ns < BUCKET_MAX_NS ? bucket_ns : BUCKET_MAX_NS;
 }
 

@@ -168,6 +168,15 @@ __hidden void count_block(struct task_ctx *taskc, struct cpu_ctx *cpuc, u64 now_
 	stat_inc(cpuc, has_frame_window(taskc, cpuc, now_ns) ? GR_STAT_FRAME_MIG_BLOCK : GR_STAT_MIG_BLOCK);
 }
 
+static bool is_idle_cpu(s32 cpu)
+{
+	const struct cpumask *idle = scx_bpf_get_idle_cpumask();
+	bool is_idle = bpf_cpumask_test_cpu(cpu, idle);
+
+	scx_bpf_put_idle_cpumask(idle);
+	return is_idle;
+}
+
 static bool is_woken_by_own_mm(struct task_struct *p)
 {
 	struct task_struct *waker = bpf_get_current_task_btf();
@@ -200,7 +209,7 @@ static s32 start_for(struct task_struct *p, struct task_ctx *taskc, s32 prev_cpu
 		cpu = napi_cpu;
 	} else if (mm_affinity && is_woken_by_own_mm(p)) {
 		cpu = this_cpu;
-	} else if (mm_hint && mm) {
+	} else if (mm_hint && mm && !is_idle_cpu(prev_cpu)) {
 		hint = bpf_map_lookup_elem(&mm_cpus, &mm);
 		if (hint && *hint != prev_cpu) {
 			cpu = *hint;

@@ -3,9 +3,9 @@
 #include "../bpf/intf.h"
 #include "../bpf/math.h"
 
-u64 test_bucket_after(u64 bucket_ns, u64 elapsed_ns, u64 ran_ns)
+u64 test_bucket_after(u64 bucket_ns, u64 ran_ns, u64 slept_ns)
 {
-	return bucket_after(bucket_ns, elapsed_ns, ran_ns);
+	return bucket_after(bucket_ns, ran_ns, slept_ns);
 }
 
 u64 test_scale_by_weight(u64 ran_ns, u32 weight)
@@ -46,4 +46,19 @@ int test_time_is_before(u64 a, u64 b)
 u32 test_log2_bucket(u64 value, u32 nr)
 {
 	return log2_bucket(value, nr);
+}
+
+u32 test_avg_sum_after(u32 sum, u32 sample)
+{
+	return avg_sum_after(sum, sample);
+}
+
+u64 test_slice_scaled(u64 slice_ns, u32 interactive)
+{
+	return slice_scaled(slice_ns, interactive);
+}
+
+u32 test_perf_for(u64 busy_ns, u64 elapsed_ns)
+{
+	return perf_for(busy_ns, elapsed_ns);
 }

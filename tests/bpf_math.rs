@@ -2,7 +2,7 @@
 
 mod math {
     unsafe extern "C" {
-        pub safe fn test_bucket_after(bucket_ns: u64, elapsed_ns: u64, ran_ns: u64) -> u64;
+        pub safe fn test_bucket_after(bucket_ns: u64, ran_ns: u64, slept_ns: u64) -> u64;
         pub safe fn test_scale_by_weight(ran_ns: u64, weight: u32) -> u64;
         pub safe fn test_deadline_of(now_ns: u64, task: u64, system: u64, lag_ns: u64) -> u64;
         pub safe fn test_slice_for(max_ns: u64, nr_waiting: u32, round_max_ns: u64) -> u64;
@@ -10,6 +10,9 @@ mod math {
         pub safe fn test_util_ema(ema: u32, sample: u32, elapsed_ns: u64, tau_ns: u64) -> u32;
         pub safe fn test_is_busy(was_busy: i32, util: u32, enter: u32, leave: u32) -> i32;
         pub safe fn test_log2_bucket(value: u64, nr: u32) -> u32;
+        pub safe fn test_avg_sum_after(sum: u32, sample: u32) -> u32;
+        pub safe fn test_slice_scaled(slice_ns: u64, interactive: u32) -> u64;
+        pub safe fn test_perf_for(busy_ns: u64, elapsed_ns: u64) -> u32;
         pub safe fn test_time_is_before(a: u64, b: u64) -> i32;
     }
 }
@@ -18,11 +21,34 @@ use math::*;
 const MS: u64 = 1_000_000;
 
 #[test]
-fn a_bucket_drains_at_half_a_cpu_and_is_never_fuller_than_50_ms() {
-    assert_eq!(test_bucket_after(0, 10 * MS, 5 * MS), 0, "half of a CPU leaves nothing behind");
-    assert_eq!(test_bucket_after(0, 10 * MS, 10 * MS), 5 * MS);
-    assert_eq!(test_bucket_after(30 * MS, 20 * MS, 0), 20 * MS);
-    assert_eq!(test_bucket_after(50 * MS, MS, MS), 50 * MS);
+fn a_bucket_drains_while_its_task_sleeps_and_is_never_fuller_than_50_ms() {
+    assert_eq!(test_bucket_after(0, 5 * MS, 5 * MS), 0, "half of a CPU leaves nothing behind");
+    assert_eq!(test_bucket_after(0, 10 * MS, 4 * MS), 6 * MS);
+    assert_eq!(test_bucket_after(30 * MS, 0, 10 * MS), 20 * MS);
+    assert_eq!(test_bucket_after(50 * MS, MS, 0), 50 * MS);
+}
+
+#[test]
+fn an_average_reaches_what_it_averages_from_both_sides_and_forgets_in_about_a_hundred_samples() {
+    let after = |sum, sample, times| (0..times).fold(sum, |sum, _| test_avg_sum_after(sum, sample));
+    assert_eq!(after(0, 1024, 1000) >> 5, 1024);
+    assert_eq!(after(1024 << 5, 0, 1000) >> 5, 0);
+    assert!((300..700).contains(&(after(0, 1024, 22) >> 5)), "half way after 22 samples");
+}
+
+#[test]
+fn a_slice_shrinks_to_half_where_tasks_leave_by_themselves() {
+    assert_eq!(test_slice_scaled(MS, 0), MS);
+    assert_eq!(test_slice_scaled(2048, 1024), 1024);
+    assert_eq!(test_slice_scaled(2048, 512), 1536);
+}
+
+#[test]
+fn performance_follows_the_load_with_a_quarter_of_headroom() {
+    assert_eq!(test_perf_for(0, MS), 0);
+    assert_eq!(test_perf_for(MS / 2, MS), 640);
+    assert_eq!(test_perf_for(MS, MS), 1024);
+    assert_eq!(test_perf_for(0, 0), 1024, "nothing is known yet");
 }
 
 #[test]

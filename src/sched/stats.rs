@@ -52,6 +52,11 @@ pub const COUNTERS: [Counter; intf::gr_stat_GR_NR_STATS as usize] = [
     counter(intf::gr_stat_GR_STAT_FLOOR_TURN, "floor_turn", "turns of 0.5 ms that the game gave to others"),
     counter(intf::gr_stat_GR_STAT_RESCUE, "rescue", "turns given to a task that had waited too long"),
     counter(intf::gr_stat_GR_STAT_STEAL, "steal", "tasks taken from another CPU's queue by an idle CPU"),
+    counter(
+        intf::gr_stat_GR_STAT_DEFERRED_WAKEUP,
+        "deferred_wakeup",
+        "tasks queued without waking an idle CPU: the timer does",
+    ),
     counter(intf::gr_stat_GR_STAT_INPUT_WINDOW, "input_window", "input windows opened"),
     counter(intf::gr_stat_GR_STAT_FRAME_WINDOW, "frame_window", "frame windows opened"),
     counter(intf::gr_stat_GR_STAT_NAPI_WINDOW, "napi_window", "NAPI windows opened"),

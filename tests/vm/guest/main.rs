@@ -3,7 +3,10 @@
 
 mod direct;
 mod family;
+mod place;
 mod policy;
 mod refused;
 mod support;
+mod windows;
+mod workers;
 mod wrapped;

@@ -13,6 +13,7 @@ use scx_gamer_run::sched::Scheduler;
 use crate::support::Kept;
 use crate::support::attach;
 use crate::support::attach_with;
+use crate::support::count;
 use crate::support::cpu_ns;
 use crate::support::cpu_ticks;
 use crate::support::example;
@@ -21,10 +22,6 @@ use crate::support::one_hog;
 use crate::support::scx_gamer;
 use crate::support::wait_for_state;
 use crate::support::wait_until;
-
-fn count(scheduler: &Scheduler, name: &str) -> u64 {
-    scheduler.counts().get(name).unwrap_or_else(|| panic!("no counter is called {name}"))
-}
 
 /// How much more CPU a process of nice 0 gets than one of nice 19 beside it, times ten.
 fn tenths_of_advantage(slice_lag_us: u64) -> u64 {

@@ -14,6 +14,7 @@ use std::time::Instant;
 use nix::sys::signal::Signal;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
+use scx_gamer_run::sched::Machine;
 use scx_gamer_run::sched::SchedExtDir;
 use scx_gamer_run::sched::Scheduler;
 use scx_gamer_run::sched::Tunables;
@@ -138,6 +139,18 @@ pub fn attach_with(flags: &[&str]) -> Scheduler {
     libbpf_rs::set_print(None); // it talks on stderr by default
     observe_from_above();
     Scheduler::attach(&tunables(flags), Path::new("/sys")).unwrap_or_else(|why| panic!("{why}"))
+}
+
+/// On a machine that only the scheduler believes in.
+pub fn attach_on(machine: &Machine, flags: &[&str]) -> Scheduler {
+    libbpf_rs::set_print(None);
+    observe_from_above();
+    Scheduler::attach_to(machine, &tunables(flags), Path::new("/sys")).unwrap_or_else(|why| panic!("{why}"))
+}
+
+/// The counter called `name`, since the attach.
+pub fn count(scheduler: &Scheduler, name: &str) -> u64 {
+    scheduler.counts().get(name).unwrap_or_else(|| panic!("no counter is called {name}"))
 }
 
 /// CPU time that a process has used, in clock ticks of 10 ms.
