@@ -3,14 +3,17 @@
  * What is this task to the game?
  *
  * How: the family is exact (family.bpf.c) and the foreground is the TGID that user space pinned. Critical
- * tasks are known by name, read from the thread group's leader at the attach and at each exec and inherited
- * at fork, so that a sound server that restarts is known again at once. Everybody else is normal, and background while a game runs and
- * they burn CPU.
+ * tasks are known by name. A process's is read from the thread group's leader at the attach and at each exec
+ * and inherited at fork, so that a sound server that restarts is known again at once. A kernel thread never
+ * execs; it is forked by kthreadd with its own name already in place, which is read then. Everybody else is
+ * normal, and background while a game runs and they burn CPU.
  *
  * Critical and family tasks are urgent only while they are light (a leaky bucket of CPU time): a shader
  * compiler of the family, or a hog that calls itself pipewire, runs with everybody else.
  *
- * Limits: names are 15 characters and anybody may take one; the bucket bounds what that is worth.
+ * Limits: names are 15 characters and any process may take one of the first list; the bucket bounds what that
+ * is worth. The second list is for kernel threads only. Unbound workers also write back and encrypt: a worker
+ * that has just done so is not light, and the display's next commit on it waits with the others.
  */
 #include "gamer.bpf.h"
 
@@ -24,8 +27,32 @@ static const char critical_names[][COMM_LEN] = {
 	"weston", "labwc", "wayfire", "niri", "cosmic-comp", "Xorg", "Xwayland", "picom",
 };
 
-/* True if the first string is the second, both COMM_LEN bytes and filled up with zeroes. */
-static bool is_comm(const char *comm, const char *name)
+/*
+ * Kernel threads that a frame, the player's hand or a system call of the game waits for, by how their names
+ * begin. The rest serves memory and disks in the background (kswapd, kcompactd, khugepaged, jbd2, btrfs-, md)
+ * or is bound to one CPU, as kworker/0:1H is, and enqueue serves it first whatever it is called.
+ */
+static const char critical_threads[][COMM_LEN] = {
+	/*
+	 * Workers of no CPU. Their names don't tell the work, which is, beside much else: atomic commits of the
+	 * display, the job queues of all GPU drivers with the DRM scheduler (no thread of their own since
+	 * 6.8, hence no gfx_0.0.0 here), page flips of i915, Bluetooth and thus its controllers.
+	 */
+	"kworker/u",
+	/* interrupts, vblank work (also of msm, with its GPU's): real-time as they are made, here if demoted */
+	"irq/", "card", "crtc_event:", "gpu-worker",
+	/* nvidia-modeset/..., nvidia-drm/..., the queue of nvidia's interrupts */
+	"nvidia", "nv_queue",
+	/* packets and timers that the interrupt left for later */
+	"ksoftirqd/", "napi/",
+	/* grace periods, short work that synchronize_rcu() in many system calls waits for */
+	"rcu_preempt", "rcu_sched", "rcu_exp_",
+	/* makes the next worker when all of a pool are stuck */
+	"kthreadd",
+};
+
+/* True if @comm is @name or, for @is_prefix, begins so; both are COMM_LEN bytes. */
+static bool is_named(const char *comm, const char *name, bool is_prefix)
 {
 	int i;
 
@@ -33,34 +60,44 @@ static bool is_comm(const char *comm, const char *name)
 		/* verifier: bound i again, the loop's end is not known to it here */
 		u32 at = i & (COMM_LEN - 1);
 
+		if (!name[at])
+			return is_prefix || !comm[at];
 		if (comm[at] != name[at])
 			return false;
-		if (!name[at])
-			return true;
 	}
 	return true;
 }
 
+static bool is_critical_process(const char *comm)
+{
+	int i;
+
+	bpf_for(i, 0, sizeof(critical_names) / COMM_LEN)
+		if (is_named(comm, critical_names[i], false))
+			return true;
+	return false;
+}
+
+static bool is_critical_thread(const char *comm)
+{
+	int i;
+
+	bpf_for(i, 0, sizeof(critical_threads) / COMM_LEN)
+		if (is_named(comm, critical_threads[i], true))
+			return true;
+	return false;
+}
+
 __hidden void name_role(struct task_struct *p, struct task_ctx *taskc)
 {
+	bool is_thread = p->flags & PF_KTHREAD;
 	char comm[COMM_LEN] = {};
-	int i;
 
 	taskc->class_epoch = CLASS_STALE;
 	taskc->has_critical_name = false;
-	/* Kernel threads work for somebody who waits: GPU, input, disk. Heavy ones are caught by the bucket. */
-	if (p->flags & PF_KTHREAD) {
-		taskc->has_critical_name = true;
+	if (bpf_probe_read_kernel_str(comm, sizeof(comm), is_thread ? p->comm : p->group_leader->comm) < 0)
 		return;
-	}
-	if (bpf_probe_read_kernel_str(comm, sizeof(comm), p->group_leader->comm) < 0)
-		return;
-	bpf_for(i, 0, sizeof(critical_names) / COMM_LEN) {
-		if (is_comm(comm, critical_names[i])) {
-			taskc->has_critical_name = true;
-			return;
-		}
-	}
+	taskc->has_critical_name = is_thread ? is_critical_thread(comm) : is_critical_process(comm);
 }
 
 /* What the task is, apart from how much CPU it uses. */
@@ -85,7 +122,8 @@ __hidden void refresh_class(struct task_struct *p, struct task_ctx *taskc, u64 n
 		taskc->class_epoch = epoch;
 	}
 	if (taskc->class == GR_NORMAL || taskc->class == GR_BACKGROUND) {
-		taskc->class = nr_leases && !is_light ? GR_BACKGROUND : GR_NORMAL;
+		/* Kernel threads burn CPU for others: were kswapd held back, the game would reclaim memory itself. */
+		taskc->class = nr_leases && !is_light && !(p->flags & PF_KTHREAD) ? GR_BACKGROUND : GR_NORMAL;
 		taskc->is_urgent = false;
 	} else {
 		taskc->is_urgent = taskc->class == GR_FOREGROUND || is_light;

@@ -257,7 +257,7 @@ s32 BPF_STRUCT_OPS(gamer_init_task, struct task_struct *p, struct scx_init_task_
 	taskc->class = GR_NORMAL;
 	taskc->class_epoch = CLASS_STALE;
 	taskc->last_cpu = -1;
-	if (args->fork)
+	if (args->fork && !(p->flags & PF_KTHREAD))
 		inherit_from_forker(taskc);
 	else
 		name_role(p, taskc);

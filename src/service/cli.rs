@@ -145,8 +145,8 @@ pub struct Cli {
 
     /// Try these CPUs first
     ///
-    /// A list such as 0-3,8, or turbo: those that boost highest, performance: all but the weaker kind of a hybrid
-    /// machine, powersave: that kind, all. Where a keyword tells no two CPUs apart it means all of them.
+    /// A list such as 0-3,8 or a keyword. turbo: those that boost highest; performance: all but the weaker kind of a
+    /// hybrid machine; powersave: that kind. Where a keyword tells no two CPUs apart it means all of them.
     #[arg(short = 'm', long, value_name = "CPUS", default_value_t)]
     primary_domain: PrimaryDomain,
 

@@ -30,6 +30,7 @@ use crate::sched::NotReady;
 use crate::sched::Scheduler;
 use crate::sched::topology::BadPrimaryDomain;
 use crate::sched::topology::Machine;
+use crate::sched::topology::PrimaryDomain;
 use crate::session::transport::Transport;
 
 /// Exit status for values that name something which does not exist.
@@ -79,7 +80,8 @@ pub fn run(options: &Options, roots: Roots) -> ExitCode {
         return ExitCode::from(STATUS_BAD_INPUT);
     }
     let primary_domain = &options.tunables.primary_domain;
-    if let Err(error) = Machine::read(primary_domain, roots.sysfs)
+    if *primary_domain != PrimaryDomain::All
+        && let Err(error) = Machine::read(primary_domain, roots.sysfs)
         && let Some(why) = error.downcast_ref::<BadPrimaryDomain>()
     {
         log::error!("--primary-domain {primary_domain}: {why}; nothing was attached");

@@ -13,9 +13,9 @@ pub type Tiers = Vec<usize>;
 /// A core is of a weaker kind when the next stronger one is at least this much faster, in percent.
 ///
 /// Cores of one kind form a gradient: preferred cores of Intel boost 3 to 6 % higher (i9-13900K: 5.8 to 5.5 GHz), the
-/// plain CCD of a Ryzen 7950X3D 10 % higher than the one with more cache. Kinds differ by a step: 26 % between P
-/// and E cores of a Core Ultra 155H (4.8 to 3.8 GHz), 55 % between Zen 5 and Zen 5c of a Ryzen HX 370 (5.1 to 3.3).
-/// Only neighbours are compared, so that many small differences do not add up to a step.
+/// plain CCD of a Ryzen 7950X3D 10 % higher than the one with more cache. Kinds differ by a step: 28 % between P and
+/// E cores of that i9 (5.5 to 4.3 GHz), 52 % between E and LP-E cores of a Core Ultra 155H (3.8 to 2.5), 55 % between
+/// Zen 5 and Zen 5c of a Ryzen HX 370 (5.1 to 3.3). Only neighbours are compared: small differences do not add up.
 const STEP_PCT: usize = 120;
 
 /// A cache counts as larger from this much on, in percent. Where CCDs differ it is by twice (Ryzen HX 370: 16 to 8 MiB)
@@ -62,15 +62,17 @@ pub fn is_big(cpus: &[Cpu], tiers: &Tiers) -> Vec<bool> {
     strong_kinds(cpus, tiers, &vec![true; cpus.len()])
 }
 
-/// Where the game belongs, among the CPUs that `is_primary` admits: of the stronger kinds, those with the largest cache.
+/// Where the game belongs: of the stronger kinds of cores those with the largest cache; all where there is no difference.
 ///
-/// The kind comes first: a fast core gains every thread, a large cache those that miss. Where all admitted CPUs are alike
-/// every CPU is strong, admitted or not: there is nothing to choose, and the primary domain is looked at anyway.
+/// The kind comes first: a fast core gains every thread, a large cache those that miss. A primary domain that leaves out
+/// too many of them has the last word, and the choice is made among its own CPUs.
 pub fn strong(cpus: &[Cpu], tiers: &Tiers, is_primary: impl Fn(&Cpu) -> bool) -> Vec<bool> {
-    let admitted: Vec<bool> = cpus.iter().map(is_primary).collect();
-    let kinds = strong_kinds(cpus, tiers, &admitted);
-    let strong = with_largest_cache(cpus, kinds);
-    if strong == admitted { vec![true; cpus.len()] } else { strong }
+    let choose = |admitted: &[bool]| with_largest_cache(cpus, strong_kinds(cpus, tiers, admitted));
+    let strong = choose(&vec![true; cpus.len()]);
+    let primary: Vec<bool> = cpus.iter().map(is_primary).collect();
+    let common: Vec<bool> = strong.iter().zip(&primary).map(|(strong, primary)| strong & primary).collect();
+    let is_left_enough = !strong.contains(&false) || nr_cores(cpus, &common) >= STRONG_CORES_MIN;
+    if is_left_enough { strong } else { choose(&primary) }
 }
 
 fn strong_kinds(cpus: &[Cpu], tiers: &Tiers, admitted: &[bool]) -> Vec<bool> {

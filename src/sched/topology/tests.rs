@@ -115,10 +115,10 @@ fn low_power_cores_are_the_weakest_of_three_kinds() {
 
 #[test]
 fn too_few_p_cores_take_the_next_kind_with_them() {
-    let machine = machine(&machines::i7_1255u());
-    assert!(!machine.is_asymmetric, "two P cores are too few, and with eight E cores these are all");
-    assert_eq!(machine.scan_order[..3], [0, 2, 4], "the P cores are first all the same");
-    let phone = super::tests::machine(&machines::snapdragon_8_gen_2());
+    let laptop = machine(&machines::i7_1255u());
+    assert!(!laptop.is_asymmetric, "two P cores are too few, and with eight E cores these are all");
+    assert_eq!(laptop.scan_order[..3], [0, 2, 4], "the P cores are first all the same");
+    let phone = machine(&machines::snapdragon_8_gen_2());
     assert_eq!(phone.strong(), range(3, 8), "one big core and four middle ones");
     assert_eq!(phone.scan_order[..2], [7, 3]);
 }
@@ -217,10 +217,13 @@ fn keywords_without_a_difference_mean_all_cpus() {
 
 #[test]
 fn the_game_belongs_on_the_strong_ones_of_the_primary_domain() {
+    let strong = |description: &Description, domain| machine_with(description, domain).strong();
     let hybrid = machines::core_ultra_155h();
-    assert_eq!(machine_with(&hybrid, "powersave").strong(), range(12, 20), "E but not LP-E");
-    assert!(!machine_with(&hybrid, "0-7").is_asymmetric, "P cores only: nothing to choose");
-    assert_eq!(machine_with(&machines::ryzen_7950x3d(), "4-15").strong(), range(4, 8));
+    assert_eq!(strong(&hybrid, "performance"), range(0, 12));
+    assert_eq!(strong(&hybrid, "powersave"), range(12, 20), "E but not LP-E");
+    assert_eq!(strong(&hybrid, "10-19"), range(10, 20), "one P core is not enough");
+    assert_eq!(strong(&machines::ryzen_7950x3d(), "8-15"), range(8, 16));
+    assert_eq!(strong(&machines::steam_deck(), "0-1"), range(0, 8), "they are alike");
 }
 
 #[test]
