@@ -120,7 +120,8 @@ void BPF_STRUCT_OPS(gamer_enqueue, struct task_struct *p, u64 enq_flags)
 			return;
 		}
 	}
-	if ((enq_flags & SCX_ENQ_WAKEUP) && !__COMPAT_is_enq_cpu_selected(enq_flags))
+	/* The kernel asks select_cpu only about tasks that have a choice. */
+	if ((enq_flags & SCX_ENQ_WAKEUP) && (p->nr_cpus_allowed == 1 || !__COMPAT_is_enq_cpu_selected(enq_flags)))
 		boost_wakee(p, taskc);
 	now_ns = scx_bpf_now();
 	refresh_class(p, taskc, now_ns);

@@ -1,6 +1,7 @@
 //! Tests that need a sched_ext kernel. They run in the test VM only, as root, one at a time: `tests/vm/ring`.
 //! Those in `refused` run where sched_ext is missing or broken, all others where it works.
 
+mod boost;
 mod direct;
 mod family;
 mod place;

@@ -85,6 +85,15 @@ fn a_frame_window_blocks_migrations_of_everybody_or_of_the_game_alone() {
     assert!(everybody_stays * 3 < game_stays, "{everybody_stays} without a game, {game_stays} beside one");
 }
 
+/// Migrations in a second of five spinners, and how many were blocked.
+fn migrations_in_a_second(flags: &[&str]) -> (u64, u64) {
+    let scheduler = attach_with(flags);
+    let _spinners = five_spinners(&scheduler);
+    let before = count(&scheduler, "migration");
+    sleep(Duration::from_secs(1));
+    (count(&scheduler, "migration") - before, count(&scheduler, "mig_block"))
+}
+
 #[test]
 fn a_task_that_has_migrated_too_often_stays_for_a_while() {
     let (free, none) = migrations_in_a_second(&["--mig-window-ms", "0"]);
