@@ -3,6 +3,7 @@
 
 mod direct;
 mod family;
+mod metrics;
 mod place;
 mod policy;
 mod refused;
