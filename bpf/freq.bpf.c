@@ -47,9 +47,9 @@ __hidden void follow_load(struct task_struct *p, s32 cpu, struct cpu_ctx *cpuc)
 	u64 now_ns = scx_bpf_now(), elapsed_ns = now_ns - cpuc->perf_looked_at_ns, busy_ns;
 	u32 perf;
 
+	book_run(p, cpuc);
 	if (!use_cpufreq || elapsed_ns < PERF_LOOK_NS)
 		return;
-	book_run(p, cpuc);
 	busy_ns = booked_ns(cpuc);
 	perf = perf_for(busy_ns - cpuc->perf_busy_ns, elapsed_ns);
 	cpuc->perf_busy_ns = busy_ns;

@@ -38,7 +38,7 @@ struct gr_place {
 	u16 pad;
 };
 
-/* Counters, one copy a CPU; src/sched/stats.rs says in a sentence what each one counts. */
+/* Counters, one copy a CPU; src/sched/stats/counters.rs says in a sentence what each one counts. */
 enum gr_stat {
 	GR_STAT_IDLE_DISPATCH,
 	GR_STAT_SYNC_DISPATCH,

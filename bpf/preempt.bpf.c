@@ -170,7 +170,11 @@ static u64 stuck_ns(s32 cpu, u64 now_ns)
 	struct cpu_ctx *cpuc = cpu_ctx_of(cpu);
 	bool has_work = scx_bpf_dsq_nr_queued(SCX_DSQ_LOCAL_ON | cpu) > 0;
 
-	if (!has_work || cpuc->nr_runs != cpuc->seen_runs || !cpuc->seen_at_ns) {
+	if (!has_work) {
+		cpuc->seen_at_ns = 0;
+		return 0;
+	}
+	if (cpuc->nr_runs != cpuc->seen_runs || !cpuc->seen_at_ns) {
 		cpuc->seen_runs = cpuc->nr_runs;
 		cpuc->seen_at_ns = now_ns;
 	}

@@ -10,5 +10,7 @@ use scx_gamer_run::service::cli::Options;
 fn main() -> ExitCode {
     let options = Options::from_args();
     service::log_to_stderr(&options);
-    service::run(&options, Roots { sysfs: Path::new("/sys"), procfs: Path::new("/proc") })
+    let roots =
+        Roots { sysfs: Path::new("/sys"), procfs: Path::new("/proc"), metrics: Path::new("/var/run/scx/root/stats") };
+    service::run(&options, roots)
 }

@@ -3,6 +3,7 @@
 mod end;
 mod futex;
 mod ready;
+mod sample;
 mod skel;
 pub mod stats;
 pub mod topology;
@@ -33,7 +34,6 @@ use self::skel::BpfSkel;
 use self::skel::BpfSkelBuilder;
 use self::skel::OpenBpfSkel;
 use self::skel::intf;
-use self::stats::Counts;
 pub use self::topology::Machine;
 pub use self::tunables::IdleScan;
 use self::tunables::NODES_MAX;
@@ -227,16 +227,6 @@ impl Scheduler {
         Ok(Some(TaskRole { lease: (explain.lease_id != 0).then_some(LeaseId(explain.lease_id)), class }))
     }
 
-    /// How long the head of the slowest queue has waited.
-    ///
-    /// # Errors
-    /// The kernel refuses to run the program, as it does once the scheduler is out.
-    pub fn longest_wait(&self) -> anyhow::Result<Duration> {
-        let mut longest = intf::gr_longest_wait { wait_ns: 0 };
-        run_syscall(&self.skel.progs.longest_wait, &mut longest).context("ask for the longest wait")?;
-        Ok(Duration::from_nanos(longest.wait_ns))
-    }
-
     /// Opens a window as if its event had come: on CPU `cpu`, or on all of them.
     ///
     /// # Errors
@@ -262,18 +252,6 @@ impl Scheduler {
                 .filter(|window| explain.windows & (1 << *window as u32) != 0)
                 .collect(),
         })
-    }
-
-    /// All counters since the attach.
-    pub fn counts(&self) -> Counts {
-        let bss = self.skel.maps.bss_data.as_deref().expect("BUG: no bss after load");
-        let mut sums = [0; stats::COUNTERS.len()];
-        for cpu in &bss.cpus[..self.nr_cpus] {
-            for (sum, count) in sums.iter_mut().zip(&cpu.stats) {
-                *sum += count;
-            }
-        }
-        Counts(sums)
     }
 
     /// Becomes readable when the kernel has disabled the scheduler.

@@ -1,5 +1,7 @@
 //! The command line of `scx_gamer`, and its one typed form.
 
+use std::time::Duration;
+
 use clap::Parser;
 use clap::error::ErrorKind;
 
@@ -168,6 +170,22 @@ pub struct Cli {
     #[arg(long, value_name = "USEC", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
     wakeup_timer_us: u64,
 
+    /// Print metrics this often
+    ///
+    /// In seconds, 0.1 to 3600. Each block on stdout tells what has happened since the one before.
+    #[arg(long, value_name = "SEC", value_parser = seconds)]
+    stats: Option<Duration>,
+
+    /// Print the metrics of the scx_gamer that runs, and attach nothing
+    ///
+    /// In seconds, 0.1 to 3600. Ends with Ctrl+C, or when the other one does.
+    #[arg(long, value_name = "SEC", value_parser = seconds, exclusive = true)]
+    monitor: Option<Duration>,
+
+    /// Print what each metric means
+    #[arg(long, exclusive = true)]
+    help_stats: bool,
+
     /// Say more (can be repeated)
     #[arg(short, long, action = clap::ArgAction::Count)]
     verbose: u8,
@@ -177,19 +195,45 @@ pub struct Cli {
     child: bool,
 }
 
+/// Bounds of `--stats` and `--monitor`, in seconds.
+const INTERVAL_S_MIN: f64 = 0.1;
+const INTERVAL_S_MAX: f64 = 3600.0;
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (INTERVAL_S_MIN..=INTERVAL_S_MAX).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err(format!("{text} is not in {INTERVAL_S_MIN}..={INTERVAL_S_MAX} seconds")),
+    }
+}
+
+/// What there is to do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Job {
+    /// Attach at once, leave on Ctrl+C.
+    Direct,
+    /// Serve the session on standard input.
+    Child,
+    /// Print what another one counts, this often.
+    Monitor(Duration),
+    /// Print what the metrics mean.
+    HelpStats,
+}
+
 /// What the command line asks for.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Options {
+    /// What to do.
+    pub job: Job,
     /// Numbers of the policy.
     pub tunables: Tunables,
     /// TGID of the game in direct mode.
     pub foreground_tgid: Option<i32>,
     /// Longest wait of a queued task before we give the machine back, in seconds.
     pub watchdog_secs: Option<u64>,
+    /// How often to print metrics.
+    pub stats_interval: Option<Duration>,
     /// How many times `-v` was given.
     pub verbosity: u8,
-    /// Serve the session on standard input.
-    pub is_child: bool,
     /// `--polling-ms` was given, which has no effect any more.
     pub has_polling_ms: bool,
 }
@@ -234,7 +278,14 @@ impl TryFrom<Cli> for Options {
         if cli.prefer_napi_on_input && cli.input_window_us == 0 {
             return Err(bad_value("--prefer-napi-on-input needs --input-window-us above 0"));
         }
+        let job = match cli.monitor {
+            Some(interval) => Job::Monitor(interval),
+            None if cli.help_stats => Job::HelpStats,
+            None if cli.child => Job::Child,
+            None => Job::Direct,
+        };
         Ok(Self {
+            job,
             tunables: Tunables {
                 slice_us: cli.slice_us,
                 slice_lag_us: cli.slice_lag_us,
@@ -264,8 +315,8 @@ impl TryFrom<Cli> for Options {
             },
             foreground_tgid: (cli.foreground_pid != 0).then_some(cli.foreground_pid),
             watchdog_secs: (cli.watchdog_secs != 0).then_some(cli.watchdog_secs),
+            stats_interval: cli.stats,
             verbosity: cli.verbose,
-            is_child: cli.child,
             has_polling_ms: cli.polling_ms.is_some(),
         })
     }
@@ -276,82 +327,4 @@ fn bad_value(message: impl std::fmt::Display) -> clap::Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn options(args: &[&str]) -> Result<Options, String> {
-        Options::from_words(args)
-    }
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        <Cli as clap::CommandFactory>::command().debug_assert();
-    }
-
-    #[test]
-    fn busy_exit_follows_enter_ten_below_and_not_below_zero() {
-        assert_eq!(options(&[]).map(|o| o.tunables.cpu_busy_exit_pct), Ok(65));
-        assert_eq!(options(&["-c", "5"]).map(|o| o.tunables.cpu_busy_exit_pct), Ok(0));
-    }
-
-    #[test]
-    fn a_busy_exit_above_enter_is_refused_with_both_values() {
-        let error = options(&["-c", "50", "--cpu-busy-exit", "51"]).expect_err("exit above enter");
-        assert!(error.contains("--cpu-busy-exit 51 is above --cpu-busy-thresh 50"), "{error}");
-    }
-
-    #[test]
-    fn values_out_of_range_are_refused_with_flag_value_and_range() {
-        for (flag, value) in [
-            ("--slice-us", "0"),
-            ("-c", "101"),
-            ("--slice-lag-us", "100001"),
-            ("--foreground-pid", "-4"),
-            ("--mig-max", "0"),
-            ("--mig-window-ms", "10001"),
-            ("--input-window-us", "100001"),
-            ("--frame-window-us", "-1"),
-            ("--mm-hint-size", "127"),
-        ] {
-            let error = options(&[&format!("{flag}={value}")]).expect_err(flag);
-            assert!(error.contains(value) && error.contains("not in"), "{error}");
-        }
-        let error = options(&["--wakeup-timer-us", "249"]).expect_err("below 250");
-        assert!(error.contains("--wakeup-timer-us 249"), "{error}");
-    }
-
-    #[test]
-    fn a_flag_without_the_one_it_needs_is_refused_and_names_it() {
-        for (words, needed) in [
-            (&["--disable-smt"][..], "--flat-idle-scan"),
-            (&["--mm-hint-size", "512"], "--enable-mm-hint"),
-            (&["--prefer-napi-on-input", "--input-window-us", "0"], "--input-window-us"),
-            (&["-i", "-P"], "--preferred-idle-scan"),
-        ] {
-            let error = options(words).expect_err(needed);
-            assert!(error.contains(words[0].trim_start_matches("-i")) && error.contains(needed), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_primary_domain_is_a_keyword_or_a_list() {
-        for domain in ["all", "turbo", "performance", "powersave", "0-3,8"] {
-            assert_eq!(options(&["-m", domain]).map(|o| o.tunables.primary_domain.to_string()), Ok(domain.to_owned()));
-        }
-        assert_eq!(options(&[]).map(|o| o.tunables.primary_domain), Ok(PrimaryDomain::All));
-    }
-
-    #[test]
-    fn a_primary_domain_that_is_none_is_refused_with_flag_and_value() {
-        for domain in ["", "3-1", "fast", "4000", "1,"] {
-            let error = options(&["--primary-domain", domain]).expect_err(domain);
-            assert!(error.contains("--primary-domain <CPUS>") && error.contains(domain), "{error}");
-        }
-    }
-
-    #[test]
-    fn flags_of_later_versions_are_not_accepted_yet() {
-        assert!(options(&["--stats", "1"]).is_err());
-        assert!(options(&["--frame-hz", "60"]).is_err());
-    }
-}
+mod tests;

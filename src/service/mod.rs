@@ -2,6 +2,7 @@
 
 pub mod cli;
 mod leases;
+mod metrics;
 mod peer;
 mod wake;
 
@@ -20,10 +21,13 @@ use nix::sys::signal::Signal;
 use nix::sys::signal::signal;
 use procfs::process::Process;
 
+use self::cli::Job;
 use self::cli::Options;
 use self::leases::Next;
 use self::leases::Owner as _;
 use self::leases::Session;
+use self::metrics::Metrics;
+use self::metrics::Wanted;
 use self::wake::Wake;
 use self::wake::Wakes;
 use crate::sched::NotReady;
@@ -39,7 +43,7 @@ const STATUS_BAD_INPUT: u8 = 2;
 /// Sends what we, and with `-v` libbpf, have to say to stderr. Started by the wrapper we say nothing there
 /// unless asked: the session carries it, and the wrapper speaks.
 pub fn log_to_stderr(options: &Options) {
-    let level = match (options.verbosity, options.is_child) {
+    let level = match (options.verbosity, options.job == Job::Child) {
         (0, true) => LevelFilter::Off,
         (0, false) => LevelFilter::Info,
         (1, _) => LevelFilter::Debug,
@@ -59,16 +63,18 @@ pub fn log_to_stderr(options: &Options) {
     scx_utils::init_libbpf_logging(None);
 }
 
-/// Where the kernel's file systems are mounted.
+/// Where we look for what is the machine's.
 #[derive(Clone, Copy, Debug)]
 pub struct Roots {
     /// `/sys` outside of tests.
     pub sysfs: &'static Path,
     /// `/proc` outside of tests.
     pub procfs: &'static Path,
+    /// Where scx's tools look for a scheduler's metrics.
+    pub metrics: &'static Path,
 }
 
-/// Runs `scx_gamer` until a signal, its session or the kernel ends it.
+/// Runs `scx_gamer` until a signal, its session or the kernel ends it, or its one answer is given.
 pub fn run(options: &Options, roots: Roots) -> ExitCode {
     if options.has_polling_ms {
         log::warn!("--polling-ms has no effect: the scheduler does not poll");
@@ -87,7 +93,12 @@ pub fn run(options: &Options, roots: Roots) -> ExitCode {
         log::error!("--primary-domain {primary_domain}: {why}; nothing was attached");
         return ExitCode::from(STATUS_BAD_INPUT);
     }
-    let outcome = if options.is_child { serve_parent(options, roots) } else { run_directly(options, roots) };
+    let outcome = match options.job {
+        Job::Direct => run_directly(options, roots),
+        Job::Child => serve_parent(options, roots),
+        Job::Monitor(interval) => metrics::monitor(roots.metrics, interval),
+        Job::HelpStats => std::io::stdout().write_all(metrics::help().as_bytes()).context("print the metrics"),
+    };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -127,6 +138,8 @@ fn run_directly(options: &Options, roots: Roots) -> anyhow::Result<()> {
             Wake::Signal => return owner.detach(),
             Wake::KernelExit => return owner.explain_end(),
             Wake::Watchdog => owner.check_progress()?,
+            Wake::Print => owner.print_metrics(),
+            Wake::Metrics => owner.serve_metrics(),
             Wake::Session => {}
         }
     }
@@ -167,6 +180,8 @@ fn serve_parent(options: &Options, roots: Roots) -> anyhow::Result<()> {
                     return owner.detach().and(Err(why));
                 }
             }
+            Wake::Print => owner.print_metrics(),
+            Wake::Metrics => owner.serve_metrics(),
         }
     }
 }
@@ -176,26 +191,44 @@ struct Owner<'a> {
     options: &'a Options,
     roots: Roots,
     scheduler: Option<Scheduler>,
-    is_watched: bool,
+    /// There from the attach on.
+    metrics: Option<Metrics>,
 }
 
 impl<'a> Owner<'a> {
     fn new(options: &'a Options, roots: Roots) -> Self {
-        Self { options, roots, scheduler: None, is_watched: false }
+        Self { options, roots, scheduler: None, metrics: None }
     }
 
-    /// Lets the kernel's exit and the watchdog wake us from the attach on.
+    /// Lets the kernel's exit, the watchdog and who asks for metrics wake us from the attach on.
     fn watch(&mut self, wakes: &mut Wakes) -> anyhow::Result<()> {
         if let Some(scheduler) = &self.scheduler
-            && !self.is_watched
+            && self.metrics.is_none()
         {
             wakes.add_kernel_exit(scheduler.exit_fd())?;
             if let Some(secs) = self.options.watchdog_secs {
-                wakes.add_watchdog(Duration::from_secs(secs) / 4)?;
+                wakes.add_timer(Wake::Watchdog, Duration::from_secs(secs) / 4)?;
             }
-            self.is_watched = true;
+            let wanted = Wanted {
+                interval: self.options.stats_interval,
+                on_stderr: self.options.job == Job::Child,
+                socket: self.roots.metrics,
+            };
+            self.metrics = Some(Metrics::begin(&wanted, scheduler, wakes)?);
         }
         Ok(())
+    }
+
+    fn print_metrics(&mut self) {
+        if let (Some(metrics), Some(scheduler)) = (&mut self.metrics, &self.scheduler) {
+            metrics.print(scheduler, self.roots.procfs);
+        }
+    }
+
+    fn serve_metrics(&mut self) {
+        if let (Some(metrics), Some(scheduler)) = (&mut self.metrics, &self.scheduler) {
+            metrics.serve(scheduler, self.roots.procfs);
+        }
     }
 
     /// Fails when a queued task has waited longer than the watchdog allows.
@@ -228,6 +261,7 @@ impl<'a> Owner<'a> {
 
     /// Gives the machine back, if we have it.
     fn detach(&mut self) -> anyhow::Result<()> {
+        self.metrics = None;
         let Some(scheduler) = self.scheduler.take() else { return Ok(()) };
         log::debug!("{}", scheduler.counts());
         scheduler.detach()?;

@@ -36,15 +36,19 @@ pub enum Wake {
     KernelExit,
     /// Time to see whether queued tasks make progress.
     Watchdog,
+    /// Time to print metrics.
+    Print,
+    /// Somebody wants metrics.
+    Metrics,
 }
 
-const ALL: [Wake; 4] = [Wake::Signal, Wake::Session, Wake::KernelExit, Wake::Watchdog];
+const ALL: [Wake; 6] = [Wake::Signal, Wake::Session, Wake::KernelExit, Wake::Watchdog, Wake::Print, Wake::Metrics];
 
 /// Everything that may wake us.
 pub struct Wakes {
     epoll: Epoll,
     signals: UnixStream,
-    watchdog: Option<TimerFd>,
+    timers: Vec<(Wake, TimerFd)>,
 }
 
 impl Wakes {
@@ -61,7 +65,7 @@ impl Wakes {
             signal_hook::low_level::pipe::register(signal, sender)
                 .with_context(|| format!("listen for signal {signal}"))?;
         }
-        let wakes = Self { epoll, signals, watchdog: None };
+        let wakes = Self { epoll, signals, timers: Vec::new() };
         wakes.add(wakes.signals.as_fd(), Wake::Signal)?;
         Ok(wakes)
     }
@@ -82,15 +86,23 @@ impl Wakes {
         self.add(exit, Wake::KernelExit)
     }
 
-    /// Wakes every `interval` to look after progress.
+    /// Wakes by the metrics server.
+    ///
+    /// # Errors
+    /// What `epoll_ctl(2)` says.
+    pub fn add_metrics(&self, server: BorrowedFd<'_>) -> anyhow::Result<()> {
+        self.add(server, Wake::Metrics)
+    }
+
+    /// Wakes with `wake` every `interval`.
     ///
     /// # Errors
     /// What `timerfd_settime(2)` or `epoll_ctl(2)` says.
-    pub fn add_watchdog(&mut self, interval: Duration) -> anyhow::Result<()> {
+    pub fn add_timer(&mut self, wake: Wake, interval: Duration) -> anyhow::Result<()> {
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)?;
         timer.set(Expiration::Interval(TimeSpec::from_duration(interval)), TimerSetTimeFlags::empty())?;
-        self.add(timer.as_fd(), Wake::Watchdog)?;
-        self.watchdog = Some(timer);
+        self.add(timer.as_fd(), wake)?;
+        self.timers.push((wake, timer));
         Ok(())
     }
 
@@ -107,12 +119,11 @@ impl Wakes {
                 Err(errno) => return Err(errno).context("wait for events"),
             }
         };
-        match (wake, &self.watchdog) {
-            (Wake::Signal, _) => while self.signals.read(&mut [0; 64]).is_ok_and(|bytes| bytes > 0) {},
-            (Wake::Watchdog, Some(timer)) => {
-                let _ = timer.wait(); // only resets it: how many ticks passed does not matter
-            }
-            _ => {}
+        if wake == Wake::Signal {
+            while self.signals.read(&mut [0; 64]).is_ok_and(|bytes| bytes > 0) {}
+        }
+        for (_, timer) in self.timers.iter().filter(|(of, _)| *of == wake) {
+            let _ = timer.wait(); // only resets it: how many ticks passed does not matter
         }
         Ok(wake)
     }

@@ -4,6 +4,7 @@
 mod boost;
 mod direct;
 mod family;
+mod metrics;
 mod place;
 mod policy;
 mod refused;

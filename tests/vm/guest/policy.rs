@@ -5,13 +5,16 @@
 
 use std::fs;
 use std::io::Read as _;
+use std::path::Path;
 use std::process::Command;
 use std::process::Stdio;
 use std::thread::sleep;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use scx_gamer_run::sched::Class;
 use scx_gamer_run::sched::Scheduler;
+use scx_gamer_run::sched::stats::Interval;
 
 use crate::support::Kept;
 use crate::support::attach;
@@ -98,6 +101,29 @@ fn work_outside_keeps_its_floor_beside_a_game_that_wants_every_cpu() {
     for hog in &others {
         assert!(cpu_ticks(hog.pid()) > 0, "one of the others did not run at all");
     }
+}
+
+#[test]
+fn shares_are_told_as_the_kernel_itself_accounts_them() {
+    let mut scheduler = attach();
+    let game = saturating_game(&mut scheduler);
+    let others = [one_hog(), one_hog()];
+    let ticks_of_others = || others.iter().map(|hog| cpu_ticks(hog.pid())).sum::<u64>();
+    wait_until("the others have run", || ticks_of_others() > 5);
+    let before = scheduler.totals();
+    let (game_before, others_before) = (cpu_ticks(game.pid()), ticks_of_others());
+    wait_until("the game has used 5 s of CPU", || cpu_ticks(game.pid()) - game_before > 500);
+    let interval = Interval::between(&before, &scheduler.sample(Path::new("/proc")).expect("sample"));
+    let (game_used, others_used) = (cpu_ticks(game.pid()) - game_before, ticks_of_others() - others_before);
+    let game_pct = 100.0 * game_used as f64 / (game_used + others_used) as f64;
+    let told_pct = interval.class_pct(Class::Foreground);
+    assert!(
+        (92.0..97.0).contains(&told_pct) && (told_pct - game_pct).abs() < 1.5,
+        "{told_pct} % told, {game_pct} % used"
+    );
+    assert!(interval.idle_pct() < 3.0, "{interval:?}");
+    let [tgid, comm] = [interval.gauges.foreground[0].tgid.to_string(), interval.gauges.foreground[0].comm.clone()];
+    assert_eq!([tgid, comm], [game.pid().to_string(), "synthetic_load".to_owned()]);
 }
 
 #[test]

@@ -123,7 +123,7 @@ pub fn tunables(flags: &[&str]) -> Tunables {
 }
 
 /// Makes this thread a real-time one, and what it starts not: a test that the game starves sees nothing.
-fn observe_from_above() {
+pub fn observe_from_above() {
     let parameter = libc::sched_param { sched_priority: 1 };
     // SAFETY: reads one sched_param, which outlives the call; 0 is the calling thread.
     let outcome =

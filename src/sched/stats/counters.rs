@@ -1,23 +1,11 @@
-//! What the BPF side counts, each with a sentence: the one table of metrics.
+//! What the BPF side counts, each with a sentence: the first part of the table of metrics.
 
-use super::skel::intf;
-
-/// One counter: its index in `enum gr_stat`, its name, and what it counts.
-pub struct Counter {
-    /// Index in the BPF side's array.
-    pub index: u32,
-    /// Name in tables and logs.
-    pub name: &'static str,
-    /// What one count means.
-    pub meaning: &'static str,
-}
-
-const fn counter(index: u32, name: &'static str, meaning: &'static str) -> Counter {
-    Counter { index, name, meaning }
-}
+use super::table::Metric;
+use super::table::counter;
+use crate::sched::skel::intf;
 
 /// Every counter, in the order of `enum gr_stat`.
-pub const COUNTERS: [Counter; intf::gr_stat_GR_NR_STATS as usize] = [
+pub const COUNTERS: [Metric; intf::gr_stat_GR_NR_STATS as usize] = [
     counter(intf::gr_stat_GR_STAT_IDLE_DISPATCH, "idle_dispatch", "wake-ups that found an idle CPU and ran there"),
     counter(intf::gr_stat_GR_STAT_SYNC_DISPATCH, "sync_dispatch", "tasks that a waker about to sleep handed its CPU"),
     counter(intf::gr_stat_GR_STAT_RR_ENQUEUE, "rr_enqueue", "tasks queued on their own CPU, in turn"),
@@ -69,6 +57,11 @@ pub const COUNTERS: [Counter; intf::gr_stat_GR_NR_STATS as usize] = [
 pub struct Counts(pub [u64; intf::gr_stat_GR_NR_STATS as usize]);
 
 impl Counts {
+    /// By how much each counter has grown since `before`.
+    pub fn since(&self, before: &Self) -> Self {
+        Self(std::array::from_fn(|index| self.0[index].saturating_sub(before.0[index])))
+    }
+
     /// Value of the counter called `name`.
     pub fn get(&self, name: &str) -> Option<u64> {
         COUNTERS.iter().position(|counter| counter.name == name).map(|index| self.0[index])
@@ -77,8 +70,8 @@ impl Counts {
 
 impl std::fmt::Display for Counts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (counter, value) in COUNTERS.iter().zip(self.0) {
-            write!(f, "{}{}={value}", if counter.index == 0 { "" } else { " " }, counter.name)?;
+        for (position, (counter, value)) in COUNTERS.iter().zip(self.0).enumerate() {
+            write!(f, "{}{}={value}", if position == 0 { "" } else { " " }, counter.name)?;
         }
         Ok(())
     }
@@ -91,8 +84,16 @@ mod tests {
     #[test]
     fn the_table_is_in_the_order_of_the_enum() {
         for (position, counter) in COUNTERS.iter().enumerate() {
-            assert_eq!(counter.index as usize, position, "{}", counter.name);
+            assert_eq!(counter.index(), Some(position), "{}", counter.name);
         }
+    }
+
+    #[test]
+    fn a_counter_that_a_lost_race_set_back_has_not_grown() {
+        let (mut before, mut after) = (Counts([0; COUNTERS.len()]), Counts([0; COUNTERS.len()]));
+        (before.0[0], before.0[1]) = (10, 10);
+        (after.0[0], after.0[1]) = (17, 9);
+        assert_eq!(after.since(&before).0[..2], [7, 0]);
     }
 
     #[test]

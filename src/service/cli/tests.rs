@@ -1,0 +1,100 @@
+use super::*;
+
+fn options(args: &[&str]) -> Result<Options, String> {
+    Options::from_words(args)
+}
+
+#[test]
+fn the_command_line_is_consistent() {
+    <Cli as clap::CommandFactory>::command().debug_assert();
+}
+
+#[test]
+fn busy_exit_follows_enter_ten_below_and_not_below_zero() {
+    assert_eq!(options(&[]).map(|o| o.tunables.cpu_busy_exit_pct), Ok(65));
+    assert_eq!(options(&["-c", "5"]).map(|o| o.tunables.cpu_busy_exit_pct), Ok(0));
+}
+
+#[test]
+fn a_busy_exit_above_enter_is_refused_with_both_values() {
+    let error = options(&["-c", "50", "--cpu-busy-exit", "51"]).expect_err("exit above enter");
+    assert!(error.contains("--cpu-busy-exit 51 is above --cpu-busy-thresh 50"), "{error}");
+}
+
+#[test]
+fn values_out_of_range_are_refused_with_flag_value_and_range() {
+    for (flag, value) in [
+        ("--slice-us", "0"),
+        ("-c", "101"),
+        ("--slice-lag-us", "100001"),
+        ("--foreground-pid", "-4"),
+        ("--mig-max", "0"),
+        ("--mig-window-ms", "10001"),
+        ("--input-window-us", "100001"),
+        ("--frame-window-us", "100001"),
+        ("--mm-hint-size", "127"),
+    ] {
+        let error = options(&[&format!("{flag}={value}")]).expect_err(flag);
+        assert!(error.contains(value) && error.contains("not in"), "{error}");
+    }
+    let error = options(&["--wakeup-timer-us", "249"]).expect_err("below 250");
+    assert!(error.contains("--wakeup-timer-us 249"), "{error}");
+}
+
+#[test]
+fn intervals_are_seconds_with_fractions_and_bounds() {
+    let interval = |text: &str| options(&["--stats", text]).map(|o| o.stats_interval);
+    assert_eq!(options(&[]).map(|o| o.stats_interval), Ok(None));
+    assert_eq!(interval("0.25"), Ok(Some(Duration::from_millis(250))));
+    assert_eq!(interval("3600"), Ok(Some(Duration::from_secs(3600))));
+    for text in ["0", "0.09", "3601", "-1", "nan", "inf", "1s", ""] {
+        for flag in ["--stats", "--monitor"] {
+            let error = options(&[&format!("{flag}={text}")]).expect_err(text);
+            assert!(error.contains(flag) && error.contains("0.1"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn to_look_on_is_a_job_of_its_own_that_takes_no_other_flag() {
+    assert_eq!(options(&["--monitor", "2"]).map(|o| o.job), Ok(Job::Monitor(Duration::from_secs(2))));
+    assert_eq!(options(&["--help-stats"]).map(|o| o.job), Ok(Job::HelpStats));
+    assert_eq!(options(&["--stats", "2"]).map(|o| o.job), Ok(Job::Direct));
+    for other in [&["--stats", "1"][..], &["-s", "500"], &["--foreground-pid", "1"], &["--child"], &["--help-stats"]] {
+        assert!(options(&[&["--monitor", "1"], other].concat()).is_err(), "{other:?}");
+    }
+}
+
+#[test]
+fn a_flag_without_the_one_it_needs_is_refused_and_names_it() {
+    for (words, needed) in [
+        (&["--disable-smt"][..], "--flat-idle-scan"),
+        (&["--mm-hint-size", "512"], "--enable-mm-hint"),
+        (&["--prefer-napi-on-input", "--input-window-us", "0"], "--input-window-us"),
+        (&["-i", "-P"], "--preferred-idle-scan"),
+    ] {
+        let error = options(words).expect_err(needed);
+        assert!(error.contains(words[0].trim_start_matches("-i")) && error.contains(needed), "{error}");
+    }
+}
+
+#[test]
+fn a_primary_domain_is_a_keyword_or_a_list() {
+    for domain in ["all", "turbo", "performance", "powersave", "0-3,8"] {
+        assert_eq!(options(&["-m", domain]).map(|o| o.tunables.primary_domain.to_string()), Ok(domain.to_owned()));
+    }
+    assert_eq!(options(&[]).map(|o| o.tunables.primary_domain), Ok(PrimaryDomain::All));
+}
+
+#[test]
+fn a_primary_domain_that_is_none_is_refused_with_flag_and_value() {
+    for domain in ["", "3-1", "fast", "4000", "1,"] {
+        let error = options(&["--primary-domain", domain]).expect_err(domain);
+        assert!(error.contains("--primary-domain <CPUS>") && error.contains(domain), "{error}");
+    }
+}
+
+#[test]
+fn flags_of_later_versions_are_not_accepted_yet() {
+    assert!(options(&["--frame-hz", "60"]).is_err());
+}
