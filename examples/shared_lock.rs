@@ -38,6 +38,9 @@ enum Role {
         /// Take it this often
         #[arg(long, default_value_t = 100)]
         rounds: u32,
+        /// Take it this often before that
+        #[arg(long, default_value_t = 0)]
+        skip: u32,
     },
 }
 
@@ -94,12 +97,15 @@ fn hold(path: &Path) -> anyhow::Result<()> {
     }
 }
 
-fn wait(path: &Path, rounds: u32) -> anyhow::Result<()> {
+fn wait(path: &Path, skip: u32, rounds: u32) -> anyhow::Result<()> {
     let lock = SharedLock::open(path).with_context(|| format!("open the lock in {}", path.display()))?;
     let mut longest = Duration::ZERO;
-    for _ in 0..rounds {
+    for round in 0..skip + rounds {
         let begin = Instant::now();
-        lock.with(|| longest = longest.max(begin.elapsed()));
+        let waited = lock.with(|| begin.elapsed());
+        if round >= skip {
+            longest = longest.max(waited);
+        }
         sleep(REST);
     }
     println!("{}", longest.as_micros());
@@ -109,6 +115,6 @@ fn wait(path: &Path, rounds: u32) -> anyhow::Result<()> {
 fn main() -> anyhow::Result<()> {
     match Options::parse().role {
         Role::Hold { file } => hold(&file),
-        Role::Wait { file, rounds } => wait(&file, rounds),
+        Role::Wait { file, rounds, skip } => wait(&file, skip, rounds),
     }
 }

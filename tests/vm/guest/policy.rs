@@ -3,8 +3,6 @@
 //! These run on one CPU whose clock counts instructions (the deterministic rig), so that shares and waits are
 //! the scheduler's and not those of whoever else uses the host.
 
-use std::fs;
-use std::io::Read as _;
 use std::path::Path;
 use std::process::Command;
 use std::process::Stdio;
@@ -196,31 +194,4 @@ fn a_watchdog_finds_nothing_on_a_machine_that_is_merely_busy() {
     assert!(scx_gamer.try_wait().expect("wait").is_none(), "the watchdog fired without a reason");
     scx_gamer.signal(Signal::SIGINT);
     assert_eq!(scx_gamer.wait().expect("wait").code(), Some(0));
-}
-
-/// Longest wait in ms for a lock that somebody outside of the family holds for 10 ms of work, beside hogs.
-fn longest_wait_for_lock_ms(is_pinned: bool) -> u64 {
-    let mut scheduler = attach();
-    let directory = tempfile::tempdir().expect("a directory");
-    let file = directory.path().join("lock");
-    let _holder = Kept::spawn(Command::new(example("shared_lock")).arg("hold").arg(&file));
-    wait_until("the lock exists", || fs::metadata(&file).is_ok_and(|file| file.len() > 0));
-    sleep(Duration::from_millis(500));
-    let _hogs = [one_hog(), one_hog(), one_hog()];
-    let mut game = Kept::spawn(
-        Command::new(example("shared_lock")).args(["wait", "--rounds", "40"]).arg(&file).stdout(Stdio::piped()),
-    );
-    let lease = scheduler.begin_lease(game.pid(), 0).expect("begin a lease");
-    scheduler.set_foreground(lease, is_pinned.then(|| game.pid()));
-    let mut longest_us = String::new();
-    game.stdout.take().expect("a pipe").read_to_string(&mut longest_us).expect("read the result");
-    assert_eq!(count(&scheduler, "futex_boost") > 0, is_pinned);
-    longest_us.trim().parse::<u64>().expect("a number of us") / 1000
-}
-
-#[test]
-fn who_holds_a_lock_that_the_game_waits_for_runs_at_its_rank_until_it_lets_go() {
-    let (boosted_ms, plain_ms) = (longest_wait_for_lock_ms(true), longest_wait_for_lock_ms(false));
-    assert!(boosted_ms < 25, "the game waited for {boosted_ms} ms where the work takes 10");
-    assert!(boosted_ms * 2 < plain_ms, "longest wait {boosted_ms} ms, {plain_ms} ms if nobody is the game");
 }
