@@ -2,11 +2,13 @@
 //! Those in `refused` run where sched_ext is missing or broken, all others where it works.
 
 mod boost;
+mod cost;
 mod direct;
 mod family;
 mod metrics;
 mod place;
 mod policy;
+mod record;
 mod refused;
 mod support;
 mod windows;
