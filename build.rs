@@ -19,6 +19,7 @@ fn main() -> anyhow::Result<()> {
         .add_source("bpf/boost.bpf.c")
         .add_source("bpf/freq.bpf.c")
         .add_source("bpf/load.bpf.c")
+        .add_source("bpf/hotplug.bpf.c")
         .compile_link_gen()?;
     // What examples/empty_scheduler attaches; it shares nothing with ours.
     scx_cargo::BpfBuilder::new()?.enable_skel("examples/empty_scheduler/empty.bpf.c", "empty").build()?;

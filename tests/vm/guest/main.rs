@@ -5,6 +5,7 @@ mod boost;
 mod cost;
 mod direct;
 mod family;
+mod hotplug;
 mod load;
 mod metrics;
 mod place;
