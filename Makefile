@@ -1,10 +1,10 @@
 # The few words a newcomer types. Each target calls what it needs.
 CARGO_FLAGS := --release --locked
 TARGET_DIR  := $(or $(CARGO_TARGET_DIR),target)
-SHELL_FILES := .ci/run tools/* tests/vm/run tests/vm/ring tests/vm/selftest tests/vm/lib/*.sh tests/vm/boot/*
+SHELL_FILES := .ci/run tools/* tests/vm/run tests/vm/ring tests/vm/record tests/vm/soak tests/vm/selftest tests/vm/lib/*.sh tests/vm/boot/*
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test demo vm fmt lint clean
+.PHONY: help deps build test record soak demo vm fmt lint clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -19,6 +19,12 @@ test: build ## Run every test: on this machine, then in virtual machines
 	cargo test $(CARGO_FLAGS)
 	tests/vm/selftest
 	tests/vm/ring
+
+record: build ## Record what a switch costs now (tests/vm/cost.toml), when that was meant to change
+	tests/vm/record
+
+soak: build ## Run a game, a load and CPUs that come and go for 10 minutes (SOAK_S=600)
+	tests/vm/soak $(SOAK_S)
 
 demo: build ## Show a game under load, without and with us, in a virtual machine
 	cargo build $(CARGO_FLAGS) --examples

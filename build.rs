@@ -19,7 +19,12 @@ fn main() -> anyhow::Result<()> {
         .add_source("bpf/boost.bpf.c")
         .add_source("bpf/freq.bpf.c")
         .add_source("bpf/load.bpf.c")
+        .add_source("bpf/hotplug.bpf.c")
         .compile_link_gen()?;
+    // What examples/empty_scheduler attaches; it shares nothing with ours.
+    scx_cargo::BpfBuilder::new()?.enable_skel("examples/empty_scheduler/empty.bpf.c", "empty").build()?;
+    // What the verifier reads depends on it: tests/vm/guest/cost.rs.
+    println!("cargo:rustc-env=BPF_CLANG_VERSION={}", scx_cargo::ClangInfo::new()?.ver);
     compile_math_for_tests()
 }
 

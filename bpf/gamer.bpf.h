@@ -277,4 +277,7 @@ __hidden void follow_load(struct task_struct *p, s32 cpu, struct cpu_ctx *cpuc);
 __hidden void arm_wakeup_timer(void);
 __hidden int init_wakeup_timer(void);
 
+/* hotplug.bpf.c: what becomes of those who wait for a CPU that goes away? */
+__hidden void abandon_cpu(s32 cpu);
+
 #endif /* __GAMER_BPF_H */

@@ -14,7 +14,7 @@
  *                the urgent, then the others, then what waits elsewhere            preempt, queue.bpf.c
  *   running      it runs; others may see what this CPU runs                        account, freq.bpf.c
  *   stopping     its time is booked: on the CPU, for the floor                    account.bpf.c
- * Beside them one timer measures load and finds forgotten tasks                    load.bpf.c
+ * Beside them one timer measures load and finds forgotten tasks, and CPUs come and go    load, hotplug.bpf.c
  *
  * Limits: slices end at ticks (1 to 10 ms), as everywhere in sched_ext; only preemption is immediate.
  */
@@ -283,6 +283,16 @@ void BPF_STRUCT_OPS(gamer_disable, struct task_struct *p)
 		leave_queue(taskc);
 }
 
+/* Without these two the kernel would end us as soon as a CPU comes or goes. One that comes asks for work itself. */
+void BPF_STRUCT_OPS(gamer_cpu_online, s32 cpu)
+{
+}
+
+void BPF_STRUCT_OPS(gamer_cpu_offline, s32 cpu)
+{
+	abandon_cpu(cpu);
+}
+
 s32 BPF_STRUCT_OPS_SLEEPABLE(gamer_init)
 {
 	s32 cpu, node, err;
@@ -327,6 +337,8 @@ SCX_OPS_DEFINE(gamer_ops,
 	.init_task	= (void *)gamer_init_task,
 	.enable		= (void *)gamer_enable,
 	.disable	= (void *)gamer_disable,
+	.cpu_online	= (void *)gamer_cpu_online,
+	.cpu_offline	= (void *)gamer_cpu_offline,
 	.init		= (void *)gamer_init,
 	.exit		= (void *)gamer_exit,
 	/*

@@ -2,11 +2,16 @@
 //! Those in `refused` run where sched_ext is missing or broken, all others where it works.
 
 mod boost;
+mod cost;
 mod direct;
 mod family;
+mod hotplug;
+mod load;
 mod metrics;
 mod place;
+mod placement;
 mod policy;
+mod record;
 mod refused;
 mod support;
 mod windows;

@@ -3,25 +3,40 @@
 
 # Sets QEMU, the command without its channels.
 choose_accelerator() {
-  local accel=${VM_ACCEL:-} cpus=${VM_CPUS:-2}
+  local accel=${VM_ACCEL:-}
   command -v qemu-system-x86_64 >/dev/null || refuse "qemu-system-x86_64 is missing: run 'make deps'"
-  [[ ! ${VM_ICOUNT:-} ]] || accel=icount cpus=1
+  [[ ! ${VM_ICOUNT:-} ]] || accel=icount
   [[ $accel ]] || accel=$(probe_accelerator)
-  QEMU=(qemu-system-x86_64 -nodefaults -no-user-config -no-reboot -display none
-    -machine q35 -smp "$cpus" -m "${VM_MEMORY:-4G}" -vga "${VM_DISPLAY:+std}")
+  QEMU=(qemu-system-x86_64 -nodefaults -no-user-config -no-reboot -display none -machine q35 -vga "${VM_DISPLAY:+std}")
   [[ ${VM_DISPLAY:-} ]] || QEMU[-1]=none
+  choose_processors "$accel"
   case $accel in
     kvm) QEMU+=(-accel kvm -cpu host) ;;
     # With a thread for each CPU, QEMU 10.0.2 now and then executes a breakpoint that the kernel has taken
     # out again while it attaches a scheduler ("Oops: int3" in __schedule). Frame times need those threads
     # (VM_TCG_THREAD=multi); tests do not.
     tcg) QEMU+=(-accel "tcg,thread=${VM_TCG_THREAD:-single}" -cpu max) ;;
-    # The guest's clock is its count of instructions, 1 ns each: the same again on a busy machine.
+    # The guest's clock is its count of instructions, 1 ns each: the same again on a busy machine. Several CPUs
+    # share the clock and take turns, so that each looks slow but never stops.
     icount) QEMU+=(-accel tcg,thread=single -icount shift=0,sleep=off -cpu max) ;;
     *) refuse "VM_ACCEL is kvm or tcg, not '$accel'" ;;
   esac
   read -ra extra <<<"${VM_QEMU_EXTRA:-}"
   QEMU+=("${extra[@]}")
+}
+
+# Adds the processors and the memory.
+choose_processors() { # ACCELERATOR
+  local cpus=2
+  [[ $1 != icount ]] || cpus=1
+  case ${VM_MACHINE:-} in
+    '') QEMU+=(-smp "${VM_CPUS:-$cpus}" -m "${VM_MEMORY:-4G}") ;;
+    # Two nodes of two cores with two threads each, as a server or a large desktop has them.
+    many) QEMU+=(-smp 8,sockets=2,cores=2,threads=2 -m 4G
+      -object memory-backend-ram,id=near,size=2G -numa node,nodeid=0,cpus=0-3,memdev=near
+      -object memory-backend-ram,id=far,size=2G -numa node,nodeid=1,cpus=4-7,memdev=far) ;;
+    *) refuse "VM_MACHINE is many or nothing, not '$VM_MACHINE'" ;;
+  esac
 }
 
 # /dev/kvm may open and still not boot a kernel, so a guest has to. Remembered until the host reboots.

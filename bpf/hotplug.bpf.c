@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What becomes of those who wait for a CPU that goes away?
+ *
+ * Problem: the kernel no longer asks us what a CPU is to run once it goes offline, but the CPU can't go before
+ * everybody has left it. Who waits in its queue would be taken only by a CPU that idles, and who may run nowhere
+ * else by nobody. The queues of all CPUs are no better: if another CPU takes the last task away, the one that
+ * goes sleeps on and does not see that it may (seen on 6.18.15: the third time that a CPU went, it never was off).
+ *
+ * How: the kernel empties what it has queued itself on such a CPU: it pushes each task to one where it may
+ * run, and lets it run anywhere if there is none left. So all who belong to the CPU are moved to the kernel's
+ * queue of it. Nobody comes after them: what is enqueued there from now on the kernel doesn't show us. A
+ * CPU that comes back asks for work by itself. Its context and counters stay, and its timers fire elsewhere, where
+ * they find nothing to do.
+ *
+ * Limits: a task that is pushed queues up anew, and its wait is counted from then. The CPU's last deed is to idle,
+ * and the kernel takes it for idle until somebody is offered it, once.
+ */
+#include "gamer.bpf.h"
+
+/* Gives the kernel those of @dsq that belong to @cpu. */
+static void hand_back(u64 dsq, s32 cpu)
+{
+	struct task_struct *p;
+
+	bpf_for_each(scx_dsq, p, dsq, 0) {
+		if (task_cpu_of(p) == cpu)
+			scx_bpf_dsq_move(BPF_FOR_EACH_ITER, p, SCX_DSQ_LOCAL_ON | cpu, 0);
+	}
+}
+
+__hidden void abandon_cpu(s32 cpu)
+{
+	u32 node;
+
+	hand_back(cpu, cpu);
+	hand_back(DSQ_URGENT, cpu);
+	bpf_for(node, 0, nr_nodes)
+		hand_back(DSQ_SHARED + node, cpu);
+}

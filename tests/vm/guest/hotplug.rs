@@ -1,0 +1,132 @@
+//! CPUs that come and go: the scheduler stays, and nobody is left behind on one that is gone.
+//!
+//! On clocks that count instructions, so that a wait is the scheduler's.
+
+use std::fs;
+use std::process::Command;
+use std::thread;
+use std::thread::sleep;
+use std::time::Duration;
+
+use scx_gamer_run::sched::Scheduler;
+
+use crate::load::LOOK_EVERY;
+use crate::load::Load;
+use crate::load::Waits;
+use crate::support::Kept;
+use crate::support::attach;
+use crate::support::cpu_ns;
+use crate::support::hogs;
+use crate::support::one_hog;
+use crate::support::state;
+use crate::support::wait_until;
+
+/// A CPU that is offline for as long as this lives.
+struct Gone(usize);
+
+impl Gone {
+    fn take(cpu: usize) -> Self {
+        set_online(cpu, false);
+        Self(cpu)
+    }
+}
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        set_online(self.0, true);
+    }
+}
+
+/// Returns once the CPU is there, or gone.
+fn set_online(cpu: usize, online: bool) {
+    let path = format!("/sys/devices/system/cpu/cpu{cpu}/online");
+    fs::write(&path, if online { "1" } else { "0" }).unwrap_or_else(|error| panic!("write {path}: {error}"));
+}
+
+/// `taskset`, and later what it has become.
+fn comm(pid: i32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/comm")).expect("read comm").trim().to_owned()
+}
+
+fn hog_bound_to(cpu: usize) -> Kept {
+    Kept::spawn(Command::new("taskset").args(["-c", &cpu.to_string(), "sh", "-c", "while :; do :; done"]))
+}
+
+/// Lines of the kernel's log that tell of a stall, a broken assumption, or a scheduler thrown out.
+fn kernel_complaints() -> Vec<String> {
+    let log = Command::new("dmesg").output().expect("read the kernel's log").stdout;
+    let is_complaint = |line: &&str| {
+        [" stall", "lockup", "WARNING:", "BUG:", "hung task", "runtime error"].iter().any(|word| line.contains(word))
+    };
+    String::from_utf8_lossy(&log).lines().filter(is_complaint).map(str::to_owned).collect()
+}
+
+fn count(scheduler: &Scheduler, name: &str) -> u64 {
+    scheduler.counts().get(name).unwrap_or_else(|| panic!("no counter is called {name}"))
+}
+
+/// Takes each CPU but the first away for a while, in some rounds two at a time.
+fn come_and_go() {
+    let nr_cpus = nr_cpus_possible();
+    for round in 0..8 {
+        let cpu = 1 + round % (nr_cpus - 1);
+        let gone = Gone::take(cpu);
+        let neighbour = (cpu + 1 < nr_cpus && round % 2 == 1).then(|| Gone::take(cpu + 1));
+        sleep(Duration::from_millis(100));
+        drop((gone, neighbour));
+        sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn cpus_that_come_and_go_under_load_leave_nobody_waiting_for_half_a_second() {
+    let mut scheduler = attach();
+    let (others, game) = (Load::start("mixed"), Load::start("bursty"));
+    let lease = scheduler.begin_lease(game.pid(), 0).expect("begin a lease");
+    scheduler.set_foreground(lease, Some(game.pid()));
+    let enqueued_before = count(&scheduler, "urgent_enqueue");
+    let mut waits = Waits::of(&others);
+    thread::scope(|scope| {
+        let switch = scope.spawn(come_and_go);
+        while !switch.is_finished() {
+            waits.look_for(LOOK_EVERY);
+        }
+    });
+    assert_eq!(state(), "enabled", "{:?}", scheduler.end_reason());
+    let counted = count(&scheduler, "urgent_enqueue") - enqueued_before;
+    drop(scheduler);
+    assert!(waits.longest() < Duration::from_millis(500), "a task waited for {:?}", waits.longest());
+    let (others, game) = (others.stop(), game.stop());
+    assert!(counted > 0 && game.spin_chunks > 0 && others.spin_chunks > 0, "{game:?}, {others:?}, {counted} counted");
+    assert_eq!(kernel_complaints(), [""; 0]);
+}
+
+#[test]
+fn tasks_bound_to_a_cpu_that_goes_run_on_elsewhere_at_once() {
+    let _scheduler = attach();
+    let _others = hogs();
+    // One of them runs and the others wait for that CPU alone.
+    let bound = [hog_bound_to(1), hog_bound_to(1), hog_bound_to(1)];
+    let used = || bound.each_ref().map(|hog| cpu_ns(hog.pid()));
+    let are_bound = || bound.iter().all(|hog| comm(hog.pid()) == "sh");
+    wait_until("all of them are bound and have run", || are_bound() && used().iter().all(|ns| *ns > 50_000_000));
+    let _gone = Gone::take(1);
+    let before = used();
+    sleep(Duration::from_millis(500));
+    let ran = used().iter().zip(before).filter(|(after, before)| *after > before).count();
+    assert_eq!(ran, bound.len(), "{before:?} before and {:?} half a second after", used());
+}
+
+#[test]
+fn a_machine_whose_other_cpus_are_gone_counts_as_busy_when_its_last_one_is() {
+    let scheduler = attach();
+    let _gone: Vec<Gone> = (1..nr_cpus_possible()).map(Gone::take).collect();
+    let _hogs = [one_hog(), one_hog(), one_hog()];
+    wait_until("tasks are queued by deadline", || count(&scheduler, "edf_enqueue") > 50);
+    assert_eq!(state(), "enabled");
+}
+
+/// CPUs of this machine, whether online or not.
+fn nr_cpus_possible() -> usize {
+    (0..).take_while(|cpu| fs::exists(format!("/sys/devices/system/cpu/cpu{cpu}")).unwrap_or(false)).count()
+}
