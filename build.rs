@@ -15,6 +15,8 @@ fn main() -> anyhow::Result<()> {
         .add_source("bpf/preempt.bpf.c")
         .add_source("bpf/load.bpf.c")
         .compile_link_gen()?;
+    // What examples/empty_scheduler attaches; it shares nothing with ours.
+    scx_cargo::BpfBuilder::new()?.enable_skel("examples/empty_scheduler/empty.bpf.c", "empty").build()?;
     compile_math_for_tests()
 }
 
