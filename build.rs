@@ -17,6 +17,8 @@ fn main() -> anyhow::Result<()> {
         .compile_link_gen()?;
     // What examples/empty_scheduler attaches; it shares nothing with ours.
     scx_cargo::BpfBuilder::new()?.enable_skel("examples/empty_scheduler/empty.bpf.c", "empty").build()?;
+    // What the benchmark measures waits with; it shares nothing with the scheduler.
+    scx_cargo::BpfBuilder::new()?.enable_skel("benches/waits.bpf.c", "waits").build()?;
     compile_math_for_tests()
 }
 
