@@ -4,7 +4,7 @@ TARGET_DIR  := $(or $(CARGO_TARGET_DIR),target)
 SHELL_FILES := .ci/run tools/* tests/vm/run tests/vm/ring tests/vm/record tests/vm/soak tests/vm/selftest tests/vm/lib/*.sh tests/vm/boot/*
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test record soak demo vm fmt lint clean
+.PHONY: help deps build test record soak demo bench vm fmt lint clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -29,6 +29,12 @@ soak: build ## Run a game, a load and CPUs that come and go for 10 minutes (SOAK
 demo: build ## Show a game under load, without and with us, in a virtual machine
 	cargo build $(CARGO_FLAGS) --examples
 	VM_TCG_THREAD=multi tests/vm/run --timeout 600 -- $(TARGET_DIR)/release/examples/demo
+
+# Each variable narrows it: make bench QUICK=1, make bench SCHEDULERS=eevdf,ours LOADS=none,mixed FPS=0 FRAMES=300 REPEATS=1 RIG=frames
+bench: build ## Compare with the kernel's scheduler and five peers, in virtual machines (hours; QUICK=1: minutes)
+	cargo build $(CARGO_FLAGS) --examples
+	$(TARGET_DIR)/release/examples/bench $(if $(QUICK),--quick) $(foreach flag,SCHEDULERS LOADS FPS FRAMES REPEATS RIG OUT,\
+	  $(if $($(flag)),--$(shell echo $(flag) | tr A-Z a-z) $($(flag))))
 
 vm: deps ## Open a shell in a virtual machine with a sched_ext kernel
 	@tests/vm/run --shell

@@ -23,6 +23,8 @@ fn main() -> anyhow::Result<()> {
         .compile_link_gen()?;
     // What examples/empty_scheduler attaches; it shares nothing with ours.
     scx_cargo::BpfBuilder::new()?.enable_skel("examples/empty_scheduler/empty.bpf.c", "empty").build()?;
+    // What the benchmark measures waits with; it shares nothing with the scheduler.
+    scx_cargo::BpfBuilder::new()?.enable_skel("benches/waits.bpf.c", "waits").build()?;
     // What the verifier reads depends on it: tests/vm/guest/cost.rs.
     println!("cargo:rustc-env=BPF_CLANG_VERSION={}", scx_cargo::ClangInfo::new()?.ver);
     compile_math_for_tests()

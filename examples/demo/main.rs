@@ -3,8 +3,12 @@
 //! It needs root and a kernel with sched_ext; `make demo` runs it in a virtual machine. Each cell
 //! checks before, during and after that the scheduler was the one the row says.
 
+#[path = "../support/claim.rs"]
+mod claim;
 #[path = "../support/load_kind.rs"]
 mod load_kind;
+#[path = "../support/play.rs"]
+mod play;
 #[path = "../support/process.rs"]
 #[allow(dead_code, reason = "shared; each example uses a part")]
 mod process;

@@ -3,9 +3,12 @@
 use std::fmt;
 
 use clap::ValueEnum;
+use serde::Deserialize;
+use serde::Serialize;
 
 /// What runs beside the game.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum LoadKind {
     /// Nothing: the baseline
     None,

@@ -2,7 +2,7 @@
 # Which kernel: a name, a version or a file becomes an image and its modules. Sourced by run.
 #
 # Debian kernels are unpacked into the cache, never installed: $CACHE_DIR/kernels/lib/modules/VERSION
-# holds both the modules and `vmlinuz`. What is there is used again without asking the network.
+# holds the modules, `vmlinuz` and the kernel's `config`. What is there is used again without asking the network.
 
 readonly KERNELS_ROOT=$CACHE_DIR/kernels
 readonly FETCH_MB=700 # package lists, a package and what is in it
@@ -97,7 +97,7 @@ newest_kernel() { # VERSION_PATTERN
 
 # Debian 7.x splits what linux-image was: the image itself, the modules, and the lists depmod reads.
 unpack_kernel() { # VERSION DIRECTORY
-  local package packages=("linux-image-$1")
+  local package file packages=("linux-image-$1")
   if in_apt_view kernels apt-cache show "linux-binary-$1" "linux-modules-$1" >/dev/null 2>&1; then
     packages=("linux-base-$1" "linux-binary-$1" "linux-modules-$1")
   fi
@@ -106,6 +106,8 @@ unpack_kernel() { # VERSION DIRECTORY
     dpkg-deb -x "$package" "$2" && rm "$package" || return
   done
   [[ -d $2/lib ]] || mv "$2/usr/lib" "$2/lib" || return
-  [[ ! -e $2/boot/vmlinuz-$1 ]] || mv "$2/boot/vmlinuz-$1" "$2/lib/modules/$1/vmlinuz" || return
+  for file in vmlinuz config; do
+    [[ ! -e $2/boot/$file-$1 ]] || mv "$2/boot/$file-$1" "$2/lib/modules/$1/$file" || return
+  done
   depmod -b "$2" "$1"
 }

@@ -1,0 +1,111 @@
+//! Who is compared: the kernel's own scheduler, the peers at pinned versions, and ours.
+
+use clap::ValueEnum;
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::claim::Claim;
+
+/// One scheduler of the comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Contestant {
+    /// The kernel's own
+    Eevdf,
+    /// scx_cosmos
+    Cosmos,
+    /// scx_bpfland
+    Bpfland,
+    /// scx_flash
+    Flash,
+    /// scx_cake
+    Cake,
+    /// scx_lavd
+    Lavd,
+    /// scx-gamer-run, which knows the game
+    Ours,
+    /// scx_gamer attached, and nobody is a game
+    OursIdle,
+    /// A sched_ext scheduler that only has a name: the floor of cost
+    Empty,
+}
+
+/// A scheduler that the benchmark fetches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// Of its crate, and of its program.
+    pub name: &'static str,
+    pub version: &'static str,
+}
+
+impl Contestant {
+    /// Its name in tables and plots.
+    pub fn label(self) -> &'static str {
+        match (self, self.peer()) {
+            (_, Some(peer)) => peer.name,
+            (Self::Ours, _) => "scx-gamer-run",
+            (Self::OursIdle, _) => "scx_gamer, no game",
+            (Self::Empty, _) => "empty sched_ext",
+            _ => "EEVDF",
+        }
+    }
+
+    /// What to fetch; none where nothing is to be fetched.
+    pub fn peer(self) -> Option<Peer> {
+        let (name, version) = match self {
+            Self::Cosmos => ("scx_cosmos", "1.1.7"),
+            Self::Bpfland => ("scx_bpfland", "1.1.4"),
+            Self::Flash => ("scx_flash", "1.1.4"),
+            Self::Cake => ("scx_cake", "1.2.2"),
+            Self::Lavd => ("scx_lavd", "1.1.4"),
+            Self::Eevdf | Self::Ours | Self::OursIdle | Self::Empty => return None,
+        };
+        Some(Peer { name, version })
+    }
+
+    /// What the kernel says while it schedules.
+    pub fn claim(self) -> Claim {
+        match self {
+            Self::Eevdf => Claim::Disabled,
+            Self::Cosmos => Claim::Enabled("cosmos"),
+            Self::Bpfland => Claim::Enabled("bpfland"),
+            Self::Flash => Claim::Enabled("flash"),
+            Self::Cake => Claim::Enabled("cake"),
+            Self::Lavd => Claim::Enabled("lavd"),
+            Self::Ours | Self::OursIdle => Claim::Enabled("gamer"),
+            Self::Empty => Claim::Enabled("empty"),
+        }
+    }
+
+    /// Whether ours has to beat it.
+    pub fn is_rival(self) -> bool {
+        self == Self::Eevdf || self.peer().is_some()
+    }
+
+    /// Whether a program of its own is started and stopped around the measurements. Ours is started by the wrapper,
+    /// together with the game.
+    pub fn is_attached_beforehand(self) -> bool {
+        !matches!(self, Self::Eevdf | Self::Ours)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_is_named_by_its_program_and_claimed_by_its_name() {
+        for contestant in Contestant::value_variants() {
+            if let Some(peer) = contestant.peer() {
+                assert_eq!(contestant.label(), peer.name);
+                assert_eq!(contestant.claim(), Claim::Enabled(&peer.name["scx_".len()..]));
+            }
+        }
+    }
+
+    #[test]
+    fn the_kernels_own_scheduler_is_a_rival_and_nothing_of_ours_is() {
+        assert!(Contestant::Eevdf.is_rival() && Contestant::Lavd.is_rival());
+        assert!(![Contestant::Ours, Contestant::OursIdle, Contestant::Empty].iter().any(|ours| ours.is_rival()));
+    }
+}
