@@ -35,13 +35,18 @@ u64 system_vtime;	/* the furthest that any task has got; moves forward only, rac
 /* After a stall of this length the kernel takes the machine back by itself. */
 #define KERNEL_TIMEOUT_MS 5000U
 
+static bool nobody_waits(s32 cpu)
+{
+	return !nr_urgent && !nr_shared && !cpu_ctx_of(cpu)->nr_queued;
+}
+
 /*
  * True if nobody waits who would go before a task put straight on @cpu, past all queues. While a game runs
  * the answer is no: whoever is put there holds the CPU until its slice ends or somebody kicks it.
  */
 static bool may_skip_queues(s32 cpu)
 {
-	return !nr_leases && !nr_urgent && !nr_shared && !cpu_ctx_of(cpu)->nr_queued;
+	return !nr_leases && nobody_waits(cpu);
 }
 
 s32 BPF_STRUCT_OPS(gamer_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
@@ -93,6 +98,29 @@ static bool may_defer_wakeup(void)
 	return deferred_wakeup && interactive_sys_sum >> AVG_SHIFT < UTIL_ONE / 2;
 }
 
+/*
+ * An urgent task that wakes while nobody waits may go straight to the CPU that was chosen for it if that runs somebody
+ * of lower rank, or if it has no choice. Only then: past the queues nobody looks at the floor, nor at other CPUs.
+ */
+static bool may_run_next(struct task_struct *p, s32 cpu)
+{
+	struct cpu_ctx *cpuc = cpu_ctx_of(cpu);
+
+	return nobody_waits(cpu) && !cpuc->turn_end_ns && (cpuc->is_preemptible || p->nr_cpus_allowed == 1);
+}
+
+static void run_next(struct task_struct *p, s32 cpu, u64 enq_flags)
+{
+	struct cpu_ctx *cpuc = cpu_ctx_of(cpu);
+
+	stat_inc(cpuc, GR_STAT_URGENT_DISPATCH);
+	if (cpuc->is_preemptible) {
+		stat_inc(cpuc, GR_STAT_PREEMPT);
+		enq_flags |= SCX_ENQ_PREEMPT;
+	}
+	scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, urgent_slice_ns(), enq_flags);
+}
+
 void BPF_STRUCT_OPS(gamer_enqueue, struct task_struct *p, u64 enq_flags)
 {
 	struct task_ctx *taskc = task_ctx_of(p);
@@ -127,6 +155,10 @@ void BPF_STRUCT_OPS(gamer_enqueue, struct task_struct *p, u64 enq_flags)
 	refresh_class(p, taskc, now_ns);
 	if (enq_flags & SCX_ENQ_LAST) {
 		run_last(p, enq_flags);
+		return;
+	}
+	if ((enq_flags & SCX_ENQ_WAKEUP) && taskc->is_urgent && may_run_next(p, cpu)) {
+		run_next(p, cpu, enq_flags);
 		return;
 	}
 	queue_task(p, taskc, now_ns, enq_flags);

@@ -8,6 +8,11 @@ use crate::sched::skel::intf;
 pub const COUNTERS: [Metric; intf::gr_stat_GR_NR_STATS as usize] = [
     counter(intf::gr_stat_GR_STAT_IDLE_DISPATCH, "idle_dispatch", "wake-ups that found an idle CPU and ran there"),
     counter(intf::gr_stat_GR_STAT_SYNC_DISPATCH, "sync_dispatch", "tasks that a waker about to sleep handed its CPU"),
+    counter(
+        intf::gr_stat_GR_STAT_URGENT_DISPATCH,
+        "urgent_dispatch",
+        "wake-ups of the game or a critical task that ran next on their CPU while nobody waited",
+    ),
     counter(intf::gr_stat_GR_STAT_RR_ENQUEUE, "rr_enqueue", "tasks queued on their own CPU, in turn"),
     counter(intf::gr_stat_GR_STAT_EDF_ENQUEUE, "edf_enqueue", "tasks queued for all CPUs, by deadline"),
     counter(intf::gr_stat_GR_STAT_URGENT_ENQUEUE, "urgent_enqueue", "tasks queued ahead of everybody else"),

@@ -37,7 +37,7 @@ fn average_wait_of_server_us(is_pinned: bool) -> u64 {
     let mut scheduler = attach();
     let _hogs = [one_hog(), one_hog(), one_hog()];
     let mut server =
-        Kept::spawn(shell("read ask; WORK; echo answer", 1000).stdin(Stdio::piped()).stdout(Stdio::piped()));
+        Kept::spawn(shell("read ask; WORK; echo answer", 250).stdin(Stdio::piped()).stdout(Stdio::piped()));
     let (requests, answers) = (server.stdin.take().expect("a pipe"), server.stdout.take().expect("a pipe"));
     let game = Kept::spawn(shell("sleep 0.002; echo ask; read answer", 0).stdin(answers).stdout(requests));
     let lease = scheduler.begin_lease(game.pid(), 0).expect("begin a lease");
@@ -47,7 +47,11 @@ fn average_wait_of_server_us(is_pinned: bool) -> u64 {
     wait_until("the server has answered a hundred times", || waits_of(server.pid()).1 - before.1 > 100);
     let after = waits_of(server.pid());
     assert_eq!(count(&scheduler, "wake_boost") > 0, is_pinned, "{}", scheduler.counts());
-    eprintln!("{} {before:?} {after:?} ran {:?}", scheduler.counts(), fs::read_to_string(format!("/proc/{}/schedstat", server.pid())));
+    eprintln!(
+        "{} {before:?} {after:?} ran {:?}",
+        scheduler.counts(),
+        fs::read_to_string(format!("/proc/{}/schedstat", server.pid()))
+    );
     (after.0 - before.0) / (after.1 - before.1) / 1000
 }
 

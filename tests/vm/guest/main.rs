@@ -3,13 +3,13 @@
 
 mod boost;
 mod cost;
+mod crowd;
 mod direct;
 mod family;
 mod hotplug;
 mod load;
 mod metrics;
 mod place;
-mod placement;
 mod policy;
 mod record;
 mod refused;
