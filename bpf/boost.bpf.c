@@ -45,7 +45,7 @@ __hidden void boost_wakee(struct task_struct *p, struct task_ctx *taskc)
 
 __hidden bool is_boosted(struct task_struct *p, struct task_ctx *taskc)
 {
-	if (taskc->nr_futex_waiters)
+	if (taskc->nr_futex_waiters && taskc->held_epoch == class_epoch)
 		return true;
 	if (!taskc->is_boosted)
 		return false;
@@ -73,15 +73,25 @@ static bool may_hold_for(struct task_struct *holder, struct task_struct *waiter)
 		holder->cred->uid.val == waiter->cred->uid.val;
 }
 
+/* Two that begin at once in a new epoch may lose a count, and with it the rest of one boost. */
+static void begin_hold(struct task_ctx *holderc)
+{
+	if (holderc->held_epoch != class_epoch) {
+		holderc->nr_futex_waiters = 0;
+		holderc->held_epoch = class_epoch;
+	}
+	__sync_fetch_and_add(&holderc->nr_futex_waiters, 1);
+}
+
 static int begin_wait(const u32 *uaddr)
 {
 	struct task_struct *waiter = bpf_get_current_task_btf(), *holder;
 	struct task_ctx *waiterc = task_ctx_of(waiter), *holderc;
 	s32 vpid;
 
-	if (!waiterc || waiterc->class != GR_FOREGROUND || waiterc->class_epoch != class_epoch ||
-	    waiterc->futex_holder)
+	if (!waiterc || waiterc->class != GR_FOREGROUND || waiterc->class_epoch != class_epoch)
 		return 0;
+	waiterc->futex_holder = 0;
 	vpid = holder_named_by(uaddr);
 	if (!vpid || !bpf_ksym_exists(bpf_task_from_vpid))
 		return 0;
@@ -90,8 +100,9 @@ static int begin_wait(const u32 *uaddr)
 		return 0;
 	holderc = task_ctx_of(holder);
 	if (holderc && holderc->class != GR_FOREGROUND && may_hold_for(holder, waiter)) {
-		__sync_fetch_and_add(&holderc->nr_futex_waiters, 1);
+		begin_hold(holderc);
 		waiterc->futex_holder = holder->pid;
+		waiterc->wait_epoch = class_epoch;
 		cpu_ctx_of(bpf_get_smp_processor_id())->promote_pid = holder->pid;
 		stat_inc(cpu_ctx_of(bpf_get_smp_processor_id()), GR_STAT_FUTEX_BOOST);
 	}
@@ -99,20 +110,23 @@ static int begin_wait(const u32 *uaddr)
 	return 0;
 }
 
-/* Released, timed out or interrupted: also when it is killed it comes by here. */
+/*
+ * Released, timed out or interrupted: also when it is killed it comes by here, unless the programs were detached
+ * meanwhile. That moves the epoch.
+ */
 static int end_wait(void)
 {
 	struct task_ctx *waiterc = task_ctx_of(bpf_get_current_task_btf()), *holderc;
 	struct task_struct *holder;
 
-	if (!waiterc || !waiterc->futex_holder)
+	if (!waiterc || !waiterc->futex_holder || waiterc->wait_epoch != class_epoch)
 		return 0;
 	holder = bpf_task_from_pid(waiterc->futex_holder);
 	waiterc->futex_holder = 0;
 	if (!holder)
 		return 0;
 	holderc = task_ctx_of(holder);
-	if (holderc && holderc->nr_futex_waiters)
+	if (holderc && holderc->nr_futex_waiters && holderc->held_epoch == class_epoch)
 		__sync_fetch_and_sub(&holderc->nr_futex_waiters, 1);
 	bpf_task_release(holder);
 	return 0;
@@ -154,7 +168,7 @@ __hidden void promote_holder(struct cpu_ctx *cpuc)
 	if (!holder)
 		return;
 	holderc = task_ctx_of(holder);
-	if (holderc && holderc->nr_futex_waiters && (holderc->queue == QUEUE_SHARED || holderc->queue == QUEUE_CPU)) {
+	if (holderc && is_boosted(holder, holderc) && (holderc->queue == QUEUE_SHARED || holderc->queue == QUEUE_CPU)) {
 		dsq = holderc->queue == QUEUE_SHARED ? DSQ_SHARED + holderc->queue_cpu : holderc->queue_cpu;
 		bpf_for_each(scx_dsq, p, dsq, 0) {
 			if (p->pid != pid)

@@ -91,8 +91,10 @@ struct task_ctx {
 	u8 has_woken;		/* what put it into its queue was a wake-up */
 	u8 is_held;		/* the migration limiter keeps it on its CPU this time */
 	u8 is_boosted;		/* woken by the game; see boost.bpf.c */
-	u32 nr_futex_waiters;	/* foreground threads that wait for a futex it holds */
-	s32 futex_holder;	/* pid of the task that it has boosted so; 0: none */
+	u32 nr_futex_waiters;	/* foreground threads that wait for a futex it holds, as of ... */
+	u32 held_epoch;		/* ... this class epoch: what an earlier foreground waited for is void */
+	s32 futex_holder;	/* pid of the task that it has boosted so, 0: none, as of ... */
+	u32 wait_epoch;		/* ... this one */
 	u32 nr_migrations;	/* in the current window */
 	u32 queue_cpu;		/* QUEUE_CPU: of which CPU; QUEUE_SHARED: of which node */
 	s32 last_cpu;		/* where it last ran; -1: nowhere yet */

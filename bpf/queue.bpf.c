@@ -104,6 +104,8 @@ __hidden void queue_task(struct task_struct *p, struct task_ctx *taskc, u64 now_
 		leave_queue(taskc);
 	taskc->queued_at_ns = now_ns;
 	taskc->has_woken = !!(enq_flags & SCX_ENQ_WAKEUP);
+	if (!taskc->has_woken)	/* what select_cpu decided is over */
+		taskc->is_held = false;
 	/* A task that slept for long may claim no more than the credit. */
 	if (time_is_before(taskc->vtime, system_vtime - slice_lag_ns))
 		taskc->vtime = system_vtime - slice_lag_ns;

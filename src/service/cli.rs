@@ -106,7 +106,7 @@ pub struct Cli {
     /// Count migrations over this long
     ///
     /// In milliseconds; 0: there is no limit.
-    #[arg(long, value_name = "MS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=10_000))]
+    #[arg(long, value_name = "MS", default_value_t = 50, value_parser = clap::value_parser!(u64).range(0..=10_000))]
     mig_window_ms: u64,
 
     /// Let a task migrate this often in --mig-window-ms

@@ -47,11 +47,6 @@ fn average_wait_of_server_us(is_pinned: bool) -> u64 {
     wait_until("the server has answered a hundred times", || waits_of(server.pid()).1 - before.1 > 100);
     let after = waits_of(server.pid());
     assert_eq!(count(&scheduler, "wake_boost") > 0, is_pinned, "{}", scheduler.counts());
-    eprintln!(
-        "{} {before:?} {after:?} ran {:?}",
-        scheduler.counts(),
-        fs::read_to_string(format!("/proc/{}/schedstat", server.pid()))
-    );
     (after.0 - before.0) / (after.1 - before.1) / 1000
 }
 
