@@ -8,8 +8,9 @@
  * execs; it is forked by kthreadd with its own name already in place, which is read then. Everybody else is
  * normal, and background while a game runs and they burn CPU.
  *
- * Critical and family tasks are urgent only while they are light (a leaky bucket of CPU time): a shader
- * compiler of the family, or a hog that calls itself pipewire, runs with everybody else.
+ * Critical and family tasks are urgent only while they are light (a leaky bucket of CPU time that sleep drains and
+ * waiting does not): a shader compiler of the family, or a hog that calls itself pipewire, runs with everybody else.
+ * Whom the game waits for is urgent whatever its class (boost.bpf.c).
  *
  * Limits: names are 15 characters and any process may take one of the first list; the bucket bounds what that
  * is worth. The second list is for kernel threads only. Unbound workers also write back and encrypt: a worker
@@ -100,7 +101,7 @@ __hidden void name_role(struct task_struct *p, struct task_ctx *taskc)
 	taskc->has_critical_name = is_thread ? is_critical_thread(comm) : is_critical_process(comm);
 }
 
-/* What the task is, apart from how much CPU it uses. */
+/* What the task is, apart from how much CPU it uses and who waits for it. */
 static enum gr_class lasting_class_of(struct task_struct *p, struct task_ctx *taskc)
 {
 	struct gr_lease *lease = live_lease_of(taskc);

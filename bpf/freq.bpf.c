@@ -2,11 +2,12 @@
 /*
  * How fast should a CPU run?
  *
- * How: at full speed from the moment in which a foreground or critical task begins to run and for a while after
- * it, so that a game that sleeps between frames does not find a slow CPU each time. Otherwise as fast as the
- * CPU's load of the last milliseconds asks for, looked at from the tick: a switch costs one comparison.
+ * How: while a lease is held at full speed from the moment in which a foreground or critical task begins to run and
+ * for a while after it, so that a game that sleeps between frames does not find a slow CPU each time. Otherwise as
+ * fast as the CPU's load of the last milliseconds asks for, looked at from the tick: a switch costs one comparison.
  *
- * Limits: heard by the schedutil governor only, and by drivers that follow it.
+ * Limits: heard by the schedutil governor only, and by drivers that follow it. An idle CPU has no tick and keeps the
+ * level it had. Who is boosted does not raise it.
  */
 #include "gamer.bpf.h"
 
@@ -22,7 +23,7 @@ static void ask_for(s32 cpu, struct cpu_ctx *cpuc, u32 perf)
 	scx_bpf_cpuperf_set(cpu, perf);
 }
 
-/* As a task begins to run while there is a game. */
+/* As a task begins to run while a lease is held. */
 __hidden void follow_class(s32 cpu, struct cpu_ctx *cpuc)
 {
 	if (!use_cpufreq || cpuc->running_class > GR_CRITICAL)

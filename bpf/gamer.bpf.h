@@ -84,8 +84,8 @@ struct task_ctx {
 	u64 boosted_at_ns;	/* p->se.sum_exec_runtime when it was last woken by the game */
 	u32 family;		/* id of the lease whose family it belongs to; 0: none */
 	u32 class_epoch;	/* class below is right while this equals the global epoch */
-	u8 class;		/* enum gr_class, without the bucket's say */
-	u8 is_urgent;		/* the bucket's say, as of the last enqueue or idle dispatch */
+	u8 class;		/* enum gr_class; normal or background by its bucket, as of refresh_class() */
+	u8 is_urgent;		/* goes before others: foreground, light or boosted; as of the same moment */
 	u8 has_critical_name;
 	u8 queue;		/* enum gr_queue */
 	u8 has_woken;		/* what put it into its queue was a wake-up */
@@ -234,7 +234,7 @@ static inline u32 nr_shared_of(u32 node)
 __hidden struct gr_lease *live_lease_of(struct task_ctx *taskc);
 __hidden void inherit_from_forker(struct task_ctx *taskc);
 
-/* classify.bpf.c: what is this task to the game? refresh_class() is cheap unless the epoch moved. */
+/* classify.bpf.c: what is this task to the game? refresh_class() charges it, and looks again if the epoch moved. */
 __hidden void name_role(struct task_struct *p, struct task_ctx *taskc);
 __hidden void refresh_class(struct task_struct *p, struct task_ctx *taskc, u64 now_ns);
 

@@ -5,6 +5,7 @@
  * How: one timer, which runs only while something waits in a queue. At each tick it samples the share of
  * CPUs that are not idle into an average, decides the regime with hysteresis, and kicks idle CPUs if there
  * is work: a task that is queued in the very moment in which the last CPU goes idle is seen by nobody else.
+ * It also averages over all CPUs how often tasks leave by themselves, which tells whether they react to each other.
  * When nothing waits the timer stops, and an idle machine sees nothing of us.
  *
  * Limits: one timer for all CPUs; a forgotten task waits for one period at most.

@@ -8,13 +8,15 @@
  * The life of a task, in the order of the callbacks below:
  *   init_task    it inherits family and role from the task that forks it          family.bpf.c
  *   select_cpu   an idle CPU, if there is one, and it runs there directly          boost, place.bpf.c
- *   enqueue      else it waits: urgent, by deadline, or in its CPU's own queue     classify, queue.bpf.c
+ *   enqueue      else it waits: urgent, by deadline, or in its CPU's own queue     classify, queue, slice.bpf.c
  *                an urgent one kicks a CPU that runs somebody else                 preempt.bpf.c
  *   dispatch     a CPU looks for its next task: a turn owed to the others, then
  *                the urgent, then the others, then what waits elsewhere            preempt, queue.bpf.c
  *   running      it runs; others may see what this CPU runs                        account, freq.bpf.c
- *   stopping     its time is booked: on the CPU, for the floor                    account.bpf.c
- * Beside them one timer measures load and finds forgotten tasks, and CPUs come and go    load, hotplug.bpf.c
+ *   tick         its time is booked on the CPU, whose speed follows the load       account, freq.bpf.c
+ *   stopping     the rest of its time is booked, for the floor and the metrics     account.bpf.c
+ * Beside them one timer measures load and finds forgotten tasks, CPUs come and go, and    load, hotplug.bpf.c
+ * events open windows in which the game's threads stay where they are                     windows.bpf.c
  *
  * Limits: slices end at ticks (1 to 10 ms), as everywhere in sched_ext; only preemption is immediate.
  */

@@ -10,10 +10,11 @@
  *   --flat-idle-scan               the previous CPU, then the next numbers: cheap where caches are all the same
  *   --preferred-idle-scan          the strongest first
  *
- * The migration limiter keeps a task that has changed its CPU too often in a short time where its cache is warm,
- * unless the game runs there. It then waits in that CPU's own queue, from which nobody else takes it for a while.
+ * The migration limiter keeps a task that has changed its CPU too often in a short time where its cache is warm: it
+ * waits in that CPU's own queue, from which nobody else takes it for a while. An urgent one preempts there instead,
+ * or is let go if what runs there is urgent, too. A frame window does the same to everybody whom it concerns.
  *
- * Limits: the scan costs as many steps as there are CPUs.
+ * Limits: the scan costs as many steps as there are CPUs, and a second round where the domain has no idle one.
  */
 #include "gamer.bpf.h"
 

@@ -2,10 +2,11 @@
 /*
  * Who gives way to the game, and when does the game give way?
  *
- * How: an urgent task that finds no idle CPU kicks one that runs something else, at once. In return the
- * others keep a floor: 5 % of each CPU over 100 ms, given as turns of 0.5 ms so that no single frame pays
- * much, during which the CPU may not be preempted. A CPU where they ran anyway owes nothing. Apart from
- * the floor, a task that has waited for too long gets a short turn of rescue.
+ * How: an urgent task that finds no idle CPU kicks one that runs something else, at once: where it last ran,
+ * else one of the same cache (and a strong one where not all are), else any. In return the others keep a floor:
+ * 5 % of each CPU over 100 ms, given as turns of 0.5 ms so that no single frame pays much, during which the CPU
+ * may not be preempted. A CPU where they ran anyway owes nothing. Apart from the floor, a task that has waited
+ * for too long gets a short turn of rescue.
  *
  * A turn ends by a timer of its own: the tick is 4 ms on many kernels, eight times too coarse.
  *
@@ -94,7 +95,7 @@ static bool somebody_starves(s32 cpu, struct cpu_ctx *cpuc, u64 now_ns)
 	return starves;
 }
 
-/* Moves one of the others to @cpu although the game wants it, if that is due. @prev is what ran there. */
+/* Moves one of the others to @cpu although an urgent task wants it, if that is due. @prev is what ran there. */
 __hidden bool give_turn_to_others(s32 cpu, struct cpu_ctx *cpuc, struct task_struct *prev)
 {
 	u64 now_ns = scx_bpf_now();

@@ -2,11 +2,12 @@
 /*
  * Where does a runnable task wait, and who is next?
  *
- * How: urgent tasks wait in one queue that every CPU looks at first. The others wait, while the machine is
- * lightly loaded, in the queue of the CPU they ran on (first in, first out: warm cache, no shared lock), and
- * under heavy load in one queue for all CPUs (with --enable-numa one a node) sorted by deadline, so that who has
- * used little goes first. Tasks that may run on one CPU only, and those that the migration limiter holds, always use
- * its own queue. Of two queues with work a CPU takes the earlier head.
+ * How: urgent tasks wait in one queue that every CPU looks at first. The others wait, while the machine is lightly
+ * loaded, in the queue of the CPU they ran on (first in, first out: warm cache, no shared lock), and under heavy
+ * load in one queue for all CPUs (with --enable-numa one a node) sorted by deadline, so that who has used little
+ * goes first. Tasks that may run on one CPU of several, and those that the migration limiter holds, always use that
+ * CPU's own queue. Of two queues with work a CPU takes the earlier head. One about to idle takes from the queues of
+ * other CPUs, those of other nodes only when somebody has waited there for too long or too many do.
  *
  * We count what waits ourselves, because asking the kernel costs a hash look-up a queue and dispatch asks at
  * every switch. The count goes up before the insertion, which the kernel carries out after the callback, and
@@ -20,10 +21,12 @@ u32 nr_urgent, nr_shared, nr_local;
 u32 nr_node[GR_NODES_MAX];
 
 /*
- * Another node's CPUs help when more wait than it has CPUs for, or for longer than the way to their memory costs;
- * a task that the migration limiter holds is left to its CPU for as long as a tick or two.
+ * Another node's CPUs help when more wait in a node's queue than it has CPUs for, or when the head of one has
+ * waited for longer than the way to its memory costs.
  */
 #define SPILL_WAIT_NS (2 * NSEC_PER_MSEC)
+
+/* A task that the migration limiter holds is left to its CPU for so long: two ticks at 250 Hz. */
 #define HOLD_NS (8 * NSEC_PER_MSEC)
 
 /* A task that runs, or leaves us, waits no more. */
@@ -46,7 +49,7 @@ __hidden void leave_queue(struct task_ctx *taskc)
 	taskc->queue = QUEUE_NONE;
 }
 
-/* When @taskc should run, in wall-clock time. */
+/* When @taskc should run, by the kernel's clock: it orders a queue, nobody promises it. */
 static u64 deadline_of_task(struct task_ctx *taskc, u64 now_ns)
 {
 	u64 deadline = deadline_of(now_ns, taskc->vtime, system_vtime, slice_lag_ns);
@@ -54,7 +57,7 @@ static u64 deadline_of_task(struct task_ctx *taskc, u64 now_ns)
 	return taskc->class == GR_BACKGROUND ? deadline + slice_lag_ns : deadline;
 }
 
-/* Alone in its CPU's own queue: bound to it, held there, or while there is little load. */
+/* True if it waits in its CPU's own queue: bound to it, held there, or while there is little load. */
 static bool belongs_to_cpu(struct task_struct *p, struct task_ctx *taskc, struct cpu_ctx *cpuc, u64 now_ns)
 {
 	if (!is_system_busy || taskc->is_held)
@@ -194,7 +197,7 @@ static bool may_be_stolen(s32 cpu, u64 now_ns)
 	return taskc && (!taskc->is_held || now_ns - taskc->queued_at_ns > HOLD_NS);
 }
 
-/* From the queues of CPUs, nearest number first: of those of other nodes if @is_far, else of this one's. */
+/* From the queues of CPUs, by number from @cpu on: of those of other nodes if @is_far, else of this one's. */
 static bool steal_from_cpus(s32 cpu, struct cpu_ctx *cpuc, u64 now_ns, bool is_far)
 {
 	u32 node = node_of(cpu);

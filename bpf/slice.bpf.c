@@ -4,9 +4,10 @@
  *
  * How: --slice-us, but less when so many wait that their round would take too long, when tasks on this CPU tend to
  * leave by themselves (somebody who reacts to somebody is likely to be among those who wait), and while a window
- * is open. The game's slice is bounded while others wait, as their floor is looked at when it ends.
+ * is open. The game's slice is bounded while others wait, as their floor is looked at when it ends. Who finds an idle
+ * CPU does not come by here: it gets --slice-us, as it takes nothing from anybody yet.
  *
- * Limits: the kernel looks at slices at its tick.
+ * Limits: the kernel looks at slices at its tick, so that with the default of 1 ms all of them mean one tick.
  */
 #include "gamer.bpf.h"
 

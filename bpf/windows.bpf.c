@@ -11,7 +11,8 @@
  *   NAPI    as a frame window, on the CPU that has just received packets: they are in its cache
  * While a game is pinned they concern its threads alone, else everybody.
  *
- * Limits: a slice ends at a tick, so that shorter slices are felt where --slice-us is longer than one.
+ * Limits: nothing but open_window() opens one yet, for the sources of events are still to come. A slice ends at a
+ * tick, so that shorter slices are felt where --slice-us is longer than one.
  */
 #include "gamer.bpf.h"
 
