@@ -109,7 +109,7 @@ struct cpu_ctx {
 	u32 is_kicked;		/* somebody asked for it already; cleared when the next task runs */
 	u64 turn_end_ns;	/* a floor turn runs until then and may not be preempted; 0: none */
 	u32 nr_queued;		/* tasks in its per-CPU queue */
-	u32 pad[9];
+	u32 pad[11];
 
 	u64 booked_until_ns;	/* p->se.sum_exec_runtime of what runs, up to which book_run() has booked */
 	u64 others_ns;		/* what the others ran since floor_due_ns was last reckoned */
