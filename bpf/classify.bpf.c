@@ -10,6 +10,7 @@
  *
  * Critical and family tasks are urgent only while they are light (a leaky bucket of CPU time that sleep drains and
  * waiting does not): a shader compiler of the family, or a hog that calls itself pipewire, runs with everybody else.
+ * While there is no game the same is true of everybody, as behaviour is then all that tells who is in a hurry.
  * Whom the game waits for is urgent whatever its class (boost.bpf.c).
  *
  * Limits: names are 15 characters and any process may take one of the first list; the bucket bounds what that
@@ -125,7 +126,7 @@ __hidden void refresh_class(struct task_struct *p, struct task_ctx *taskc, u64 n
 	if (taskc->class == GR_NORMAL || taskc->class == GR_BACKGROUND) {
 		/* Kernel threads burn CPU for others: were kswapd held back, the game would reclaim memory itself. */
 		taskc->class = nr_leases && !is_light && !(p->flags & PF_KTHREAD) ? GR_BACKGROUND : GR_NORMAL;
-		taskc->is_urgent = false;
+		taskc->is_urgent = !nr_leases && is_light;
 	} else {
 		taskc->is_urgent = taskc->class == GR_FOREGROUND || is_light;
 	}

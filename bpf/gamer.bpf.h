@@ -32,7 +32,7 @@ extern const volatile u32 use_cpufreq;
  * Dispatch queues. 0..nr_cpu_ids-1 are the per-CPU ones: first in, first out, so that they take turns
  * (round-robin). The others are sorted by deadline and served by every CPU, its own node's first.
  */
-#define DSQ_URGENT 0x10000	/* foreground, light critical and family tasks, and who is boosted */
+#define DSQ_URGENT 0x10000	/* foreground, light critical and family tasks, who is boosted; see refresh_class() */
 #define DSQ_SHARED 0x20000	/* + node: everybody else under heavy load */
 
 /* The game's promise to the others: their share of each CPU, over which time, in turns of which length. */
@@ -57,7 +57,7 @@ extern const volatile u32 use_cpufreq;
 /* A round of all who wait takes this long at most, were there one CPU: leaves room under WAIT_MAX_NS. */
 #define ROUND_MAX_NS (400 * NSEC_PER_MSEC)
 
-/* Critical and family tasks stay urgent, and others normal, below this much in their bucket. */
+/* Below this much in its bucket a task is light. */
 #define BUCKET_LIGHT_NS (20 * NSEC_PER_MSEC)
 
 /* A task_ctx.class_epoch that equals no epoch: look again. */

@@ -108,7 +108,9 @@ static bool may_run_next(struct task_struct *p, s32 cpu)
 {
 	struct cpu_ctx *cpuc = cpu_ctx_of(cpu);
 
-	return nobody_waits(cpu) && !cpuc->turn_end_ns && (cpuc->is_preemptible || p->nr_cpus_allowed == 1);
+	if (!nobody_waits(cpu) || cpuc->turn_end_ns || cpuc->is_kicked)
+		return false;
+	return cpuc->is_preemptible || p->nr_cpus_allowed == 1;
 }
 
 static void run_next(struct task_struct *p, s32 cpu, u64 enq_flags)
@@ -117,6 +119,7 @@ static void run_next(struct task_struct *p, s32 cpu, u64 enq_flags)
 
 	stat_inc(cpuc, GR_STAT_URGENT_DISPATCH);
 	if (cpuc->is_preemptible) {
+		cpuc->is_kicked = true;	/* the next one that wakes looks for another CPU */
 		stat_inc(cpuc, GR_STAT_PREEMPT);
 		enq_flags |= SCX_ENQ_PREEMPT;
 	}
@@ -193,35 +196,43 @@ static bool keep(struct task_struct *prev, s32 cpu)
 	return true;
 }
 
-static bool is_urgent(struct task_struct *p)
+/*
+ * Whether @prev, which has used its slice up and wants to go on, is urgent. It may have become the game while it
+ * ran, or be light no more.
+ */
+static bool is_still_urgent(struct task_struct *prev, struct cpu_ctx *cpuc)
 {
-	struct task_ctx *taskc = p ? task_ctx_of(p) : NULL;
+	struct task_ctx *taskc = prev ? task_ctx_of(prev) : NULL;
 
-	if (!taskc)
+	if (!taskc || !(prev->scx.flags & SCX_TASK_QUEUED))
 		return false;
-	/* It may have become the game while it ran. */
-	if (taskc->class_epoch != class_epoch && taskc->class_epoch != CLASS_STALE)
-		refresh_class(p, taskc, scx_bpf_now());
+	if (taskc->class_epoch != CLASS_STALE)
+		refresh_class(prev, taskc, scx_bpf_now());
+	if (cpuc->is_preemptible == taskc->is_urgent) {
+		book_run(prev, cpuc);
+		/* a full barrier, as in gamer_running */
+		__sync_lock_test_and_set(&cpuc->is_preemptible, !taskc->is_urgent);
+	}
 	return taskc->is_urgent;
 }
 
 void BPF_STRUCT_OPS(gamer_dispatch, s32 cpu, struct task_struct *prev)
 {
 	struct cpu_ctx *cpuc = cpu_ctx_of(cpu);
-	bool others_wait = nr_shared || cpuc->nr_queued;
+	bool others_wait = nr_shared || cpuc->nr_queued, prev_is_urgent = is_still_urgent(prev, cpuc);
 
 	cpuc->urgent_is_elsewhere = false;
 	cpuc->is_kicked = false;	/* also if another CPU was faster and whom we put off goes on */
 	cpuc->turn_end_ns = 0;	/* whose turn it was either sleeps or has had it */
 	if (cpuc->promote_pid)
 		promote_holder(cpuc);
-	if (nr_urgent || (others_wait && is_urgent(prev))) {
+	if (nr_urgent || (others_wait && prev_is_urgent)) {
 		if (others_wait && give_turn_to_others(cpu, cpuc, prev))
 			return;
 		if (nr_urgent && scx_bpf_dsq_move_to_local(DSQ_URGENT, 0))
 			return;
 		cpuc->urgent_is_elsewhere = nr_urgent;	/* those may not run here: no reason to kick ourselves */
-		if (is_urgent(prev) && keep(prev, cpu))
+		if (prev_is_urgent && keep(prev, cpu))
 			return;
 	}
 	if (others_wait && !goes_before_queue(prev, cpu, cpuc) && serve_others(cpu, cpuc))
@@ -292,6 +303,11 @@ s32 BPF_STRUCT_OPS(gamer_init_task, struct task_struct *p, struct scx_init_task_
 	taskc->class = GR_NORMAL;
 	taskc->class_epoch = CLASS_STALE;
 	taskc->last_cpu = -1;
+	if (args->fork) {
+		/* Who is new has to sleep before he counts as light: a build is made of newcomers. */
+		taskc->bucket_ns = BUCKET_LIGHT_NS;
+		taskc->bucket_at_ns = scx_bpf_now();
+	}
 	if (args->fork && !(p->flags & PF_KTHREAD))
 		inherit_from_forker(taskc);
 	else

@@ -19,13 +19,15 @@ static inline int time_is_before(u64 a, u64 b)
 }
 
 /*
- * Contents of a task's bucket. A task that sleeps for longer than it runs drains it, one that does not fills it:
- * 20 ms of headroom is one long frame, 50 ms are forgotten in as much sleep. Time spent waiting for a CPU does not
- * drain it, else hogs in a crowd would all look light.
+ * Contents of a task's bucket. A task that sleeps for more than half as long as it runs drains it, one that does not
+ * fills it: 20 ms of headroom is one long frame, 50 ms are forgotten in 25 ms of sleep. Time spent waiting for a CPU
+ * does not drain it, else hogs in a crowd would all look light. Sleep counts double because waiting takes it from a
+ * task that has something to do at fixed times: counted once, who falls behind beside a load stays behind.
  */
 static inline u64 bucket_after(u64 bucket_ns, u64 ran_ns, u64 slept_ns)
 {
 	bucket_ns += ran_ns;
+	slept_ns *= 2;
 	bucket_ns = bucket_ns > slept_ns ? bucket_ns - slept_ns : 0;
 	return bucket_ns < BUCKET_MAX_NS ? bucket_ns : BUCKET_MAX_NS;
 }

@@ -22,9 +22,9 @@ const MS: u64 = 1_000_000;
 
 #[test]
 fn a_bucket_drains_while_its_task_sleeps_and_is_never_fuller_than_50_ms() {
-    assert_eq!(test_bucket_after(0, 5 * MS, 5 * MS), 0, "half of a CPU leaves nothing behind");
-    assert_eq!(test_bucket_after(0, 10 * MS, 4 * MS), 6 * MS);
-    assert_eq!(test_bucket_after(30 * MS, 0, 10 * MS), 20 * MS);
+    assert_eq!(test_bucket_after(0, 6 * MS, 3 * MS), 0, "two thirds of a CPU leave nothing behind");
+    assert_eq!(test_bucket_after(0, 10 * MS, 4 * MS), 2 * MS);
+    assert_eq!(test_bucket_after(30 * MS, 0, 5 * MS), 20 * MS);
     assert_eq!(test_bucket_after(50 * MS, MS, 0), 50 * MS);
 }
 

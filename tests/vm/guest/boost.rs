@@ -14,14 +14,7 @@ use crate::support::cpu_ticks;
 use crate::support::example;
 use crate::support::one_hog;
 use crate::support::wait_until;
-
-/// Time that a process has waited for a CPU, and how often it has got one.
-fn waits_of(pid: i32) -> (u64, u64) {
-    let schedstat = fs::read_to_string(format!("/proc/{pid}/schedstat")).expect("read schedstat");
-    let mut fields = schedstat.split_whitespace().map(|field| field.parse().expect("a number"));
-    let (_ran_ns, waited_ns, runs) = (fields.next(), fields.next(), fields.next());
-    (waited_ns.expect("run delay"), runs.expect("number of runs"))
-}
+use crate::support::waits_of;
 
 /// A shell that does `step` again and again, some of it being `count` turns of a loop.
 fn shell(step: &str, count: u32) -> Command {
@@ -39,7 +32,7 @@ fn average_wait_of_server_us(is_pinned: bool) -> u64 {
     let mut server =
         Kept::spawn(shell("read ask; WORK; echo answer", 250).stdin(Stdio::piped()).stdout(Stdio::piped()));
     let (requests, answers) = (server.stdin.take().expect("a pipe"), server.stdout.take().expect("a pipe"));
-    let game = Kept::spawn(shell("sleep 0.002; echo ask; read answer", 0).stdin(answers).stdout(requests));
+    let game = Kept::spawn(shell("sleep 0.0005; echo ask; read answer", 0).stdin(answers).stdout(requests));
     let lease = scheduler.begin_lease(game.pid(), 0).expect("begin a lease");
     scheduler.set_foreground(lease, is_pinned.then(|| game.pid()));
     wait_until("both have started up", || cpu_ticks(server.pid()) > 20);

@@ -14,12 +14,30 @@ use crate::load::LOOK_EVERY;
 use crate::load::Load;
 use crate::load::Waits;
 use crate::support::Kept;
-use crate::support::attach;
 use crate::support::cpu_ns;
 use crate::support::hogs;
 use crate::support::one_hog;
 use crate::support::state;
 use crate::support::wait_until;
+
+/// Attaches once the kernel has forgotten the scheduler of the test before.
+///
+/// Linux 6.18 comes to a standstill if a CPU goes offline while it frees a task storage map: the worker that frees it
+/// stays on its CPU (migration is disabled) and waits for a grace period of RCU-tasks-trace, which waits for the CPU to
+/// be off (cpus_read_lock), which waits for the worker to leave (sched_cpu_wait_empty).
+fn attach() -> Scheduler {
+    sleep(Duration::from_millis(100)); // for the worker to begin
+    wait_until("no map is being freed", || !is_a_map_being_freed());
+    crate::support::attach()
+}
+
+fn is_a_map_being_freed() -> bool {
+    let is_freeing_one = |process: procfs::process::Process| {
+        let stack = fs::read_to_string(format!("/proc/{}/stack", process.pid)).unwrap_or_default();
+        stack.contains("bpf_map_free_deferred")
+    };
+    procfs::process::all_processes().expect("list processes").filter_map(Result::ok).any(is_freeing_one)
+}
 
 /// A CPU that is offline for as long as this lives.
 struct Gone(usize);

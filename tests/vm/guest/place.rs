@@ -167,11 +167,15 @@ fn threads_of_one_program_run_near_to_each_other_if_told() {
         let _scheduler = attach_with(flags);
         let [waker, woken] = Worker::pair(PERIOD);
         waker.allow(&[6]);
-        send(&woken, 0);
-        times_on(woken.tid, &[4, 5, 6, 7], LOOKS)
+        // Whoever else runs for a moment may drive it to the other node as well, where it would stay: it is sent back.
+        let near = (0..LOOKS).filter(|_| {
+            send(&woken, 0);
+            times_on(woken.tid, &[4, 5, 6, 7], 1) == 1
+        });
+        near.count()
     };
     let (by_default, near) = (share_near(&[]), share_near(&["--mm-affinity"]));
-    assert!(near > LOOKS * 6 / 10 && by_default < LOOKS / 5, "near its waker: {near} of {LOOKS}, {by_default} else");
+    assert!(near > LOOKS * 6 / 10 && by_default < LOOKS / 3, "near its waker: {near} of {LOOKS}, {by_default} else");
 }
 
 #[test]

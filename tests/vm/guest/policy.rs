@@ -26,6 +26,7 @@ use crate::support::one_hog;
 use crate::support::scx_gamer;
 use crate::support::wait_for_state;
 use crate::support::wait_until;
+use crate::support::waits_of;
 
 /// How much more CPU a process of nice 0 gets than one of nice 19 beside it, times ten.
 fn tenths_of_advantage(slice_lag_us: u64) -> u64 {
@@ -153,6 +154,33 @@ fn a_waking_foreground_thread_puts_other_work_off_a_cpu() {
     let lease = scheduler.begin_lease(game.pid(), 0).expect("begin a lease");
     scheduler.set_foreground(lease, Some(game.pid()));
     wait_until("the game has preempted others a hundred times", || count(&scheduler, "preempt") > 100);
+}
+
+#[test]
+fn without_a_game_who_sleeps_and_wakes_does_not_wait_for_the_end_of_a_hogs_slice() {
+    let scheduler = attach();
+    let _hogs = [one_hog(), one_hog(), one_hog()];
+    let pulse = Kept::spawn(Command::new(example("pulse")).args(["--work-us", "1000"]));
+    wait_until("it has run a while", || waits_of(pulse.pid()).1 > 20 && count(&scheduler, "edf_enqueue") > 50);
+    let before = waits_of(pulse.pid());
+    wait_until("it has woken a hundred times more", || waits_of(pulse.pid()).1 > before.1 + 100);
+    let after = waits_of(pulse.pid());
+    let wait_us = (after.0 - before.0) / (after.1 - before.1) / 1000;
+    assert!(wait_us < 500, "it waited for {wait_us} us each time");
+}
+
+#[test]
+fn without_a_game_a_build_of_short_processes_leaves_a_hog_its_share() {
+    let _scheduler = attach();
+    let _build = Kept::spawn(
+        Command::new("sh").args(["-c", "while :; do sh -c 'i=0; while [ $i -lt 10000 ]; do i=$((i+1)); done'; done"]),
+    );
+    let hog = one_hog();
+    wait_until("the hog has run", || cpu_ticks(hog.pid()) > 10);
+    let before = cpu_ns(hog.pid());
+    sleep(Duration::from_secs(2));
+    let share = (cpu_ns(hog.pid()) - before) / 20_000_000;
+    assert!(share > 25, "the hog had {share} % of the CPU");
 }
 
 #[test]

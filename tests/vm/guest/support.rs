@@ -117,6 +117,14 @@ pub fn one_hog() -> Kept {
     Kept::spawn(Command::new("sh").args(["-c", "while :; do :; done"]))
 }
 
+/// Time that a process has waited for a CPU, in ns, and how often it has got one.
+pub fn waits_of(pid: i32) -> (u64, u64) {
+    let schedstat = fs::read_to_string(format!("/proc/{pid}/schedstat")).expect("read schedstat");
+    let mut fields = schedstat.split_whitespace().map(|field| field.parse().expect("a number"));
+    let (_ran_ns, waited_ns, runs) = (fields.next(), fields.next(), fields.next());
+    (waited_ns.expect("run delay"), runs.expect("number of runs"))
+}
+
 /// What scx_gamer makes of these flags.
 pub fn tunables(flags: &[&str]) -> Tunables {
     Options::from_words(flags).unwrap_or_else(|why| panic!("{why}")).tunables
