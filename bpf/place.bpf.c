@@ -186,11 +186,17 @@ static bool is_woken_by_own_mm(struct task_struct *p)
 }
 
 /* With --avoid-smt: a light pair of threads gains more from a shared core than it loses, while there is room. */
-static s32 claim_wakers_sibling(struct task_struct *p, struct task_ctx *taskc)
+static s32 claim_wakers_sibling(struct task_struct *p, struct task_ctx *taskc, u64 now_ns)
 {
 	s32 sibling;
 
-	if (!avoid_smt || !has_smt || is_system_busy || taskc->bucket_ns >= BUCKET_PAIR_NS || !is_woken_by_own_mm(p))
+	if (!avoid_smt || !has_smt || !is_woken_by_own_mm(p))
+		return -1;
+	charge(p, taskc, now_ns);	/* who always finds an idle CPU is charged nowhere else */
+	if (taskc->bucket_ns >= BUCKET_PAIR_NS)
+		return -1;
+	/* While nobody waits the timer sleeps, and what it has found last may be long past. */
+	if (is_system_busy && is_timer_armed)
 		return -1;
 	sibling = place_of(bpf_get_smp_processor_id())->sibling;
 	if (!bpf_cpumask_test_cpu(sibling, p->cpus_ptr) || !scx_bpf_test_and_clear_cpu_idle(sibling))
@@ -236,7 +242,7 @@ __hidden s32 idle_cpu_for(struct task_struct *p, struct task_ctx *taskc, u64 wak
 			return -1;
 		}
 	}
-	idle_cpu = claim_wakers_sibling(p, taskc);
+	idle_cpu = claim_wakers_sibling(p, taskc, now_ns);
 	if (idle_cpu >= 0)
 		return idle_cpu;
 	*cpu = start_for(p, taskc, *cpu, now_ns);
