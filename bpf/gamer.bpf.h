@@ -90,7 +90,8 @@ struct task_ctx {
 	u8 queue;		/* enum gr_queue */
 	u8 has_woken;		/* what put it into its queue was a wake-up */
 	u8 is_held;		/* the migration limiter keeps it on its CPU this time */
-	u8 is_boosted;		/* woken by the game; see boost.bpf.c */
+	u8 is_boosted;		/* woken by the game, or has woken it; see boost.bpf.c */
+	u8 has_answered;	/* it has woken the game since it last slept */
 	u32 nr_futex_waiters;	/* foreground threads that wait for a futex it holds, as of ... */
 	u32 held_epoch;		/* ... this class epoch: what an earlier foreground waited for is void */
 	s32 futex_holder;	/* pid of the task that it has boosted so, 0: none, as of ... */

@@ -24,18 +24,18 @@ fn shell(step: &str, count: u32) -> Command {
     command
 }
 
-/// Average wait in us of a server outside of the family, whose answers cost so much that it counts as background, and
-/// which a game asks again and again beside hogs.
+/// Average wait in us of a server outside of the family that a game asks again and again beside hogs, and that sleeps
+/// so little that it counts as background.
 fn average_wait_of_server_us(is_pinned: bool) -> u64 {
     let mut scheduler = attach();
     let _hogs = [one_hog(), one_hog(), one_hog()];
     let mut server =
         Kept::spawn(shell("read ask; WORK; echo answer", 250).stdin(Stdio::piped()).stdout(Stdio::piped()));
     let (requests, answers) = (server.stdin.take().expect("a pipe"), server.stdout.take().expect("a pipe"));
-    let game = Kept::spawn(shell("sleep 0.0005; echo ask; read answer", 0).stdin(answers).stdout(requests));
+    let game = Kept::spawn(shell("echo ask; read answer", 0).stdin(answers).stdout(requests));
     let lease = scheduler.begin_lease(game.pid(), 0).expect("begin a lease");
     scheduler.set_foreground(lease, is_pinned.then(|| game.pid()));
-    wait_until("both have started up", || cpu_ticks(server.pid()) > 20);
+    wait_until("both have started up", || cpu_ticks(server.pid()) > 50);
     let before = waits_of(server.pid());
     wait_until("the server has answered a hundred times", || waits_of(server.pid()).1 - before.1 > 100);
     let after = waits_of(server.pid());
