@@ -303,8 +303,8 @@ s32 BPF_STRUCT_OPS(gamer_init_task, struct task_struct *p, struct scx_init_task_
 	taskc->class = GR_NORMAL;
 	taskc->class_epoch = CLASS_STALE;
 	taskc->last_cpu = -1;
-	if (args->fork) {
-		/* Who is new has to sleep before he counts as light: a build is made of newcomers. */
+	if (args->fork && !nr_leases) {
+		/* Who is new has to sleep before he goes ahead of others: a build is made of newcomers. */
 		taskc->bucket_ns = BUCKET_LIGHT_NS;
 		taskc->bucket_at_ns = scx_bpf_now();
 	}
