@@ -6,9 +6,7 @@
  * that holds a lock in shared memory. If that one waits behind the load, so does the frame.
  *
  * How: whoever a foreground thread wakes runs at the foreground's rank until it sleeps again or has used
- * BOOST_RUN_NS: a request's worth, not a hog's. So does, once until it sleeps, who wakes a foreground thread: put off
- * by the very thread that it has answered, a server would find the next request there when it goes on, would never sleep
- * and never be woken, and each request would wait behind the load. And when a foreground thread waits for a futex, the futex itself
+ * BOOST_RUN_NS: a request's worth, not a hog's. And when a foreground thread waits for a futex, the futex itself
  * tells who holds it (the words of a glibc mutex, or the TID of a robust or priority-inheriting one); if that is
  * a task of lower rank it runs at the foreground's until the thread stops waiting. It may be queued already, so
  * the next dispatch of this CPU, which is the one that puts the waiting thread to sleep, moves it ahead.
@@ -28,38 +26,21 @@
 
 struct task_struct *bpf_task_from_vpid(s32 vpid) __ksym __weak;
 
-static bool is_foreground(struct task_ctx *taskc)
-{
-	return taskc->class == GR_FOREGROUND && taskc->class_epoch == class_epoch;
-}
-
-static void begin_boost(struct task_struct *p, struct task_ctx *taskc)
-{
-	taskc->is_boosted = true;
-	taskc->boosted_at_ns = p->se.sum_exec_runtime;
-}
-
 /* In the waker's context, or in that of whatever interrupted it. */
 __hidden void boost_wakee(struct task_struct *p, struct task_ctx *taskc)
 {
-	struct task_struct *waker = bpf_get_current_task_btf();
 	struct task_ctx *wakerc;
 
 	taskc->is_boosted = false;
-	taskc->has_answered = false;
 	if (!nr_pinned || in_interrupt())
 		return;
-	wakerc = task_ctx_of(waker);
-	if (!wakerc)
+	wakerc = task_ctx_of(bpf_get_current_task_btf());
+	if (!wakerc || wakerc->class != GR_FOREGROUND || wakerc->class_epoch != class_epoch)
 		return;
-	if (is_foreground(wakerc)) {
-		if (taskc->class != GR_FOREGROUND)
-			stat_inc(cpu_ctx_of(bpf_get_smp_processor_id()), GR_STAT_WAKE_BOOST);
-		begin_boost(p, taskc);
-	} else if (is_foreground(taskc) && !wakerc->has_answered) {
-		wakerc->has_answered = true;
-		begin_boost(waker, wakerc);
-	}
+	if (taskc->class != GR_FOREGROUND)
+		stat_inc(cpu_ctx_of(bpf_get_smp_processor_id()), GR_STAT_WAKE_BOOST);
+	taskc->is_boosted = true;
+	taskc->boosted_at_ns = p->se.sum_exec_runtime;
 }
 
 __hidden bool is_boosted(struct task_struct *p, struct task_ctx *taskc)

@@ -32,7 +32,7 @@ extern const volatile u32 use_cpufreq;
  * Dispatch queues. 0..nr_cpu_ids-1 are the per-CPU ones: first in, first out, so that they take turns
  * (round-robin). The others are sorted by deadline and served by every CPU, its own node's first.
  */
-#define DSQ_URGENT 0x10000	/* foreground, light critical and family tasks, who is boosted; see refresh_class() */
+#define DSQ_URGENT 0x10000	/* foreground, light critical and family tasks, who is boosted; without a game all light ones */
 #define DSQ_SHARED 0x20000	/* + node: everybody else under heavy load */
 
 /* The game's promise to the others: their share of each CPU, over which time, in turns of which length. */
@@ -90,8 +90,7 @@ struct task_ctx {
 	u8 queue;		/* enum gr_queue */
 	u8 has_woken;		/* what put it into its queue was a wake-up */
 	u8 is_held;		/* the migration limiter keeps it on its CPU this time */
-	u8 is_boosted;		/* woken by the game, or has woken it; see boost.bpf.c */
-	u8 has_answered;	/* it has woken the game since it last slept */
+	u8 is_boosted;		/* woken by the game; see boost.bpf.c */
 	u32 nr_futex_waiters;	/* foreground threads that wait for a futex it holds, as of ... */
 	u32 held_epoch;		/* ... this class epoch: what an earlier foreground waited for is void */
 	s32 futex_holder;	/* pid of the task that it has boosted so, 0: none, as of ... */

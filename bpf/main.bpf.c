@@ -196,15 +196,15 @@ static bool keep(struct task_struct *prev, s32 cpu)
 	return true;
 }
 
-/*
- * Whether @prev, which has used its slice up and wants to go on, is urgent. It may have become the game while it
- * ran, or be light no more.
- */
+/* True if @prev goes on and is urgent: it may have become the game while it ran, or be light no more. */
 static bool is_still_urgent(struct task_struct *prev, struct cpu_ctx *cpuc)
 {
-	struct task_ctx *taskc = prev ? task_ctx_of(prev) : NULL;
+	struct task_ctx *taskc;
 
-	if (!taskc || !(prev->scx.flags & SCX_TASK_QUEUED))
+	if (!prev || !(prev->scx.flags & SCX_TASK_QUEUED))
+		return false;	/* spares most switches the look-up */
+	taskc = task_ctx_of(prev);
+	if (!taskc)
 		return false;
 	if (taskc->class_epoch != CLASS_STALE)
 		refresh_class(prev, taskc, scx_bpf_now());
@@ -304,8 +304,7 @@ s32 BPF_STRUCT_OPS(gamer_init_task, struct task_struct *p, struct scx_init_task_
 	taskc->class_epoch = CLASS_STALE;
 	taskc->last_cpu = -1;
 	if (args->fork && !nr_leases) {
-		/* Who is new has to sleep before he goes ahead of others: a build is made of newcomers. */
-		taskc->bucket_ns = BUCKET_LIGHT_NS;
+		taskc->bucket_ns = BUCKET_LIGHT_NS;	/* has to sleep first: a build is made of newcomers */
 		taskc->bucket_at_ns = scx_bpf_now();
 	}
 	if (args->fork && !(p->flags & PF_KTHREAD))

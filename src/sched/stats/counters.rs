@@ -31,7 +31,7 @@ pub const COUNTERS: [Metric; intf::gr_stat_GR_NR_STATS as usize] = [
     counter(intf::gr_stat_GR_STAT_SPILL, "spill", "tasks that a CPU of another NUMA node took"),
     counter(intf::gr_stat_GR_STAT_MM_HINT, "mm_hint", "wake-ups sent to the recent CPU of their address space"),
     counter(intf::gr_stat_GR_STAT_SMT_MOVE, "smt_move", "tasks moved from a shared core to an idle one"),
-    counter(intf::gr_stat_GR_STAT_PREEMPT, "preempt", "tasks put off a CPU for the game or a critical task"),
+    counter(intf::gr_stat_GR_STAT_PREEMPT, "preempt", "tasks put off a CPU for an urgent one"),
     counter(
         intf::gr_stat_GR_STAT_WAKE_BOOST,
         "wake_boost",

@@ -24,14 +24,17 @@ fn shell(step: &str, count: u32) -> Command {
     command
 }
 
-/// Average wait in us of a server outside of the family that a game asks again and again beside hogs.
+/// Average wait in us of a server outside of the family, whose answers cost so much that it counts as background, and
+/// which a game asks six times a frame beside hogs.
 fn average_wait_of_server_us(is_pinned: bool) -> u64 {
     let mut scheduler = attach();
     let _hogs = [one_hog(), one_hog(), one_hog()];
     let mut server =
         Kept::spawn(shell("read ask; WORK; echo answer", 250).stdin(Stdio::piped()).stdout(Stdio::piped()));
     let (requests, answers) = (server.stdin.take().expect("a pipe"), server.stdout.take().expect("a pipe"));
-    let game = Kept::spawn(shell("sleep 0.002; echo ask; read answer", 0).stdin(answers).stdout(requests));
+    let game = Kept::spawn(
+        shell("sleep 0.002; for ask in 1 2 3 4 5 6; do echo ask; read answer; done", 0).stdin(answers).stdout(requests),
+    );
     let lease = scheduler.begin_lease(game.pid(), 0).expect("begin a lease");
     scheduler.set_foreground(lease, is_pinned.then(|| game.pid()));
     wait_until("both have started up", || cpu_ticks(server.pid()) > 20);
@@ -45,7 +48,7 @@ fn average_wait_of_server_us(is_pinned: bool) -> u64 {
 #[test]
 fn whom_the_game_wakes_runs_at_its_rank() {
     let (boosted_us, plain_us) = (average_wait_of_server_us(true), average_wait_of_server_us(false));
-    assert!(boosted_us * 2 < plain_us, "the server waits for {boosted_us} us on average, {plain_us} us without a game");
+    assert!(boosted_us * 3 < plain_us, "the server waits for {boosted_us} us on average, {plain_us} us without a game");
 }
 
 /// Longest wait in ms for a lock that somebody outside of the family holds for 10 ms of work, beside hogs.
