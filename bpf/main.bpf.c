@@ -147,8 +147,9 @@ void BPF_STRUCT_OPS(gamer_enqueue, struct task_struct *p, u64 enq_flags)
 			scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, slice_max_ns, enq_flags);
 			return;
 		}
-		/* It wakes, nobody else can take it and nobody waits: spare it the way through a queue. */
-		if ((enq_flags & SCX_ENQ_WAKEUP) && may_skip_queues(cpu) && taskc->class_epoch == class_epoch) {
+		/* It wakes, nobody else can take it and there is nobody to wait for: spare it the way through a queue. */
+		if ((enq_flags & SCX_ENQ_WAKEUP) && may_skip_queues(cpu) && taskc->class_epoch == class_epoch &&
+		    !cpu_ctx_of(cpu)->is_preemptible) {
 			scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, slice_max_ns, enq_flags);
 			return;
 		}
@@ -168,7 +169,6 @@ void BPF_STRUCT_OPS(gamer_enqueue, struct task_struct *p, u64 enq_flags)
 	}
 	queue_task(p, taskc, now_ns, enq_flags);
 	arm_wakeup_timer();
-
 	/* Nobody has looked for an idle CPU yet if it comes back from running. The timer will, if that is enough. */
 	if (!__COMPAT_is_enq_cpu_selected(enq_flags) && p->nr_cpus_allowed > 1) {
 		if (!taskc->is_urgent && may_defer_wakeup()) {
