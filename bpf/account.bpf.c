@@ -26,11 +26,15 @@ __hidden void charge(struct task_struct *p, struct task_ctx *taskc, u64 now_ns)
 	u64 on_rq_ns = ran_ns + waited_until_ns - taskc->waited_until_ns;
 	u64 elapsed_ns = now_ns - taskc->bucket_at_ns;
 
+	u64 slept_ns = elapsed_ns > on_rq_ns ? elapsed_ns - on_rq_ns : 0;
+
+	if (!nr_leases)
+		slept_ns = sleep_credit(slept_ns, SLEEP_LEAST_NS);
 	taskc->charged_until_ns += ran_ns;
 	taskc->waited_until_ns = waited_until_ns;
 	taskc->bucket_at_ns = now_ns;
 	taskc->vtime += scale_by_weight(ran_ns, p->scx.weight);
-	taskc->bucket_ns = bucket_after(taskc->bucket_ns, ran_ns, elapsed_ns > on_rq_ns ? elapsed_ns - on_rq_ns : 0);
+	taskc->bucket_ns = bucket_after(taskc->bucket_ns, ran_ns, slept_ns);
 }
 
 /* From here on: what @p has used before is not charged. */

@@ -37,6 +37,7 @@ extern const volatile u32 use_cpufreq;
 
 /* The game's promise to the others: their share of each CPU, over which time, in turns of which length. */
 #define FLOOR_PCT 5
+#define FLOOR_IDLE_PCT 10	/* while there is no game: who is light is more important then, but nobody's promise */
 #define FLOOR_WINDOW_NS (100 * NSEC_PER_MSEC)
 #define FLOOR_TURN_NS (500 * NSEC_PER_USEC)
 #define FLOOR_LATE_NS (10 * NSEC_PER_MSEC)	/* the game's slice ends at a tick: up to 10 ms late at 100 Hz */
@@ -59,6 +60,9 @@ extern const volatile u32 use_cpufreq;
 
 /* Below this much in its bucket a task is light. */
 #define BUCKET_LIGHT_NS (20 * NSEC_PER_MSEC)
+
+/* While there is no game a sleep counts for this at least, and so makes up for 2 ms of work (ADR 0010). */
+#define SLEEP_LEAST_NS NSEC_PER_MSEC
 
 /* A task_ctx.class_epoch that equals no epoch: look again. */
 #define CLASS_STALE (~0U)

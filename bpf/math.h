@@ -32,6 +32,18 @@ static inline u64 bucket_after(u64 bucket_ns, u64 ran_ns, u64 slept_ns)
 	return bucket_ns < BUCKET_MAX_NS ? bucket_ns : BUCKET_MAX_NS;
 }
 
+/* Less than this between two moments is no sleep: the clocks of waiting and running begin and end a little apart. */
+#define SLEEP_NOISE_NS (20 * NSEC_PER_USEC)
+
+/*
+ * What a sleep counts for: at least @least_ns. That somebody sleeps again and again tells more of him than for how long:
+ * a thread that is behind with its frame sleeps briefly, a dozen times, and a hog not at all.
+ */
+static inline u64 sleep_credit(u64 slept_ns, u64 least_ns)
+{
+	return slept_ns > SLEEP_NOISE_NS && slept_ns < least_ns ? least_ns : slept_ns;
+}
+
 /* CPU time of a task of @weight (100 = nice 0) in virtual time. */
 static inline u64 scale_by_weight(u64 ran_ns, u32 weight)
 {

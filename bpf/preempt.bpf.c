@@ -4,9 +4,9 @@
  *
  * How: an urgent task that finds no idle CPU kicks one that runs something else, at once: where it last ran,
  * else one of the same cache (and a strong one where not all are), else any. In return the others keep a floor:
- * 5 % of each CPU over 100 ms, given as turns of 0.5 ms so that no single frame pays much, during which the CPU
- * may not be preempted. A CPU where they ran anyway owes nothing. Apart from the floor, a task that has waited
- * for too long gets a short turn of rescue.
+ * 5 % of each CPU over 100 ms (10 % without a game), given as turns of 0.5 ms so that no single frame pays much,
+ * during which the CPU may not be preempted. A CPU where they ran anyway owes nothing. Apart from the floor, a task
+ * that has waited for too long gets a short turn of rescue.
  *
  * A turn ends by a timer of its own: the tick is 4 ms on many kernels, eight times too coarse.
  *
@@ -108,8 +108,8 @@ __hidden bool give_turn_to_others(s32 cpu, struct cpu_ctx *cpuc, struct task_str
 	if (prev && cpuc->is_preemptible)
 		book_run(prev, cpuc);
 	if (cpuc->others_ns) {
-		cpuc->floor_due_ns = floor_due_after(cpuc->floor_due_ns, now_ns, cpuc->others_ns, FLOOR_PCT,
-						     FLOOR_LATE_NS, FLOOR_WINDOW_NS);
+		cpuc->floor_due_ns = floor_due_after(cpuc->floor_due_ns, now_ns, cpuc->others_ns,
+						     nr_leases ? FLOOR_PCT : FLOOR_IDLE_PCT, FLOOR_LATE_NS, FLOOR_WINDOW_NS);
 		cpuc->others_ns = 0;
 	}
 	if (time_is_before(now_ns, cpuc->floor_due_ns)) {

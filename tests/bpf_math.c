@@ -8,6 +8,11 @@ u64 test_bucket_after(u64 bucket_ns, u64 ran_ns, u64 slept_ns)
 	return bucket_after(bucket_ns, ran_ns, slept_ns);
 }
 
+u64 test_sleep_credit(u64 slept_ns, u64 least_ns)
+{
+	return sleep_credit(slept_ns, least_ns);
+}
+
 u64 test_scale_by_weight(u64 ran_ns, u32 weight)
 {
 	return scale_by_weight(ran_ns, weight);

@@ -3,6 +3,7 @@
 mod math {
     unsafe extern "C" {
         pub safe fn test_bucket_after(bucket_ns: u64, ran_ns: u64, slept_ns: u64) -> u64;
+        pub safe fn test_sleep_credit(slept_ns: u64, least_ns: u64) -> u64;
         pub safe fn test_scale_by_weight(ran_ns: u64, weight: u32) -> u64;
         pub safe fn test_deadline_of(now_ns: u64, task: u64, system: u64, lag_ns: u64) -> u64;
         pub safe fn test_slice_for(max_ns: u64, nr_waiting: u32, round_max_ns: u64) -> u64;
@@ -19,6 +20,7 @@ mod math {
 use math::*;
 
 const MS: u64 = 1_000_000;
+const US: u64 = 1000;
 
 #[test]
 fn a_bucket_drains_while_its_task_sleeps_and_is_never_fuller_than_50_ms() {
@@ -26,6 +28,14 @@ fn a_bucket_drains_while_its_task_sleeps_and_is_never_fuller_than_50_ms() {
     assert_eq!(test_bucket_after(0, 10 * MS, 4 * MS), 2 * MS);
     assert_eq!(test_bucket_after(30 * MS, 0, 5 * MS), 20 * MS);
     assert_eq!(test_bucket_after(50 * MS, MS, 0), 50 * MS);
+}
+
+#[test]
+fn a_short_sleep_counts_for_more_and_none_for_nothing() {
+    assert_eq!(test_sleep_credit(100 * US, MS), MS);
+    assert_eq!(test_sleep_credit(5 * MS, MS), 5 * MS);
+    assert_eq!(test_sleep_credit(0, MS), 0);
+    assert_eq!(test_sleep_credit(20 * US, MS), 20 * US, "clocks that differ a little");
 }
 
 #[test]

@@ -27,6 +27,7 @@ use crate::support::scx_gamer;
 use crate::support::wait_for_state;
 use crate::support::wait_until;
 use crate::support::waits_of;
+use crate::workers::Worker;
 
 /// How much more CPU a process of nice 0 gets than one of nice 19 beside it, times ten.
 fn tenths_of_advantage(slice_lag_us: u64) -> u64 {
@@ -170,6 +171,22 @@ fn without_a_game_who_sleeps_and_wakes_does_not_wait_for_the_end_of_a_hogs_slice
         let wait_us = (after.0 - before.0) / (after.1 - before.1) / 1000;
         assert!(wait_us < 500, "it waited for {wait_us} us each time beside {nr_hogs} hogs");
     }
+}
+
+#[test]
+fn without_a_game_who_works_in_short_pieces_goes_before_who_works_in_long_ones() {
+    let _scheduler = attach();
+    let ms = Duration::from_millis;
+    // They sleep for half of the time that they work, and together want more than the CPU has.
+    let load: Vec<Worker> = (0..4).map(|_| Worker::toiler(ms(2), ms(1))).collect();
+    let pieces = Worker::toiler(ms(1), Duration::from_micros(100));
+    sleep(ms(500));
+    let used_ns = || [cpu_ns(pieces.tid), load.iter().map(|worker| cpu_ns(worker.tid)).sum()];
+    let before = used_ns();
+    sleep(Duration::from_secs(1));
+    let after = used_ns();
+    let [pieces_pct, load_pct] = [0, 1].map(|index| (after[index] - before[index]) / 10_000_000);
+    assert!(pieces_pct > 30, "it had {pieces_pct} % of the CPU beside four that had {load_pct} %");
 }
 
 #[test]

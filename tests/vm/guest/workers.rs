@@ -17,6 +17,8 @@ use std::time::Instant;
 
 use nix::sched::CpuSet;
 use nix::sched::sched_setaffinity;
+use nix::time::ClockId;
+use nix::time::clock_gettime;
 use nix::unistd::Pid;
 use nix::unistd::gettid;
 
@@ -82,6 +84,16 @@ impl Worker {
             while begin.elapsed() < work {
                 std::hint::spin_loop();
             }
+            sleep(rest);
+        })
+    }
+
+    /// One that uses `work` of CPU time and sleeps for `rest`, in turn, however long it has to wait for the former.
+    pub fn toiler(work: Duration, rest: Duration) -> Self {
+        let used = || Duration::from(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("CPU time"));
+        Self::start(move || {
+            let enough = used() + work;
+            while used() < enough {}
             sleep(rest);
         })
     }
