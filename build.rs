@@ -16,6 +16,7 @@ fn main() -> anyhow::Result<()> {
         .add_source("bpf/slice.bpf.c")
         .add_source("bpf/preempt.bpf.c")
         .add_source("bpf/windows.bpf.c")
+        .add_source("bpf/events.bpf.c")
         .add_source("bpf/boost.bpf.c")
         .add_source("bpf/freq.bpf.c")
         .add_source("bpf/load.bpf.c")

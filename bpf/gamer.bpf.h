@@ -252,6 +252,7 @@ __hidden void count_block(struct task_ctx *taskc, struct cpu_ctx *cpuc, u64 now_
 
 /* windows.bpf.c: does the game need its CPUs right now? */
 __hidden bool has_window(struct cpu_ctx *cpuc, struct task_ctx *taskc, enum gr_window window, u64 now_ns);
+__hidden void open_windows(u32 window, s32 cpu);
 
 /* slice.bpf.c: how long may a task run at a stretch? */
 __hidden u64 urgent_slice_ns(void);

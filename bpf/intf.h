@@ -15,6 +15,7 @@ enum gr_limits {
 	GR_CPUS_MAX = 1024,	/* power of two: the verifier bounds an index by a mask */
 	GR_LEASES_MAX = 16,	/* power of two, likewise */
 	GR_NODES_MAX = 64,	/* NUMA nodes; power of two, likewise */
+	GR_CRTCS_MAX = 32,	/* of a card, as the kernel has it: a mask of them fits 32 bits */
 };
 
 /* What a task is to the game. The family wins over a critical name: gamescope in the tree is family. */
@@ -60,6 +61,9 @@ enum gr_stat {
 	GR_STAT_RESCUE,
 	GR_STAT_STEAL,
 	GR_STAT_DEFERRED_WAKEUP,
+	GR_STAT_INPUT_EVENT,	/* these and the next three in the order of enum gr_window */
+	GR_STAT_FRAME_EVENT,
+	GR_STAT_NAPI_EVENT,
 	GR_STAT_INPUT_WINDOW,
 	GR_STAT_FRAME_WINDOW,
 	GR_STAT_NAPI_WINDOW,

@@ -16,7 +16,7 @@
  *   tick         its time is booked on the CPU, whose speed follows the load       account, freq.bpf.c
  *   stopping     the rest of its time is booked, for the floor and the metrics     account.bpf.c
  * Beside them one timer measures load and finds forgotten tasks, CPUs come and go, and    load, hotplug.bpf.c
- * events open windows in which the game's threads stay where they are                     windows.bpf.c
+ * events open windows in which the game's threads stay where they are              events, windows.bpf.c
  *
  * Limits: slices end at ticks (1 to 10 ms), as everywhere in sched_ext; only preemption is immediate.
  */

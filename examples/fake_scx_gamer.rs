@@ -70,7 +70,12 @@ fn serve(session: &Transport, behaviour: &str) -> anyhow::Result<()> {
                 say(Event::Error { kind: ErrorKind::Kernel, message: "this kernel has no sched_ext".to_owned(), hint });
             }
             Received::Message(Request::Acquire { .. }, _) => {
-                say(Event::Attached { scheduler: "gamer".to_owned(), attach_ms: 812 });
+                say(Event::Attached {
+                    scheduler: "gamer".to_owned(),
+                    attach_ms: 812,
+                    input_source: "seen in the kernel".to_owned(),
+                    frame_source: "off".to_owned(),
+                });
                 match behaviour {
                     "dies" => raise(Signal::SIGKILL)?,
                     "is thrown out" => say(Event::Ended { message: "the kernel threw gamer out".to_owned() }),

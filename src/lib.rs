@@ -2,12 +2,14 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
+//! | [`events`] | what the player and the display do, as it reaches the scheduler |
 //! | [`game`] | which process is the game |
 //! | [`sched`] | the BPF scheduler as one Rust value: attaching makes it, dropping it detaches |
 //! | [`service`] | root's side: who holds the scheduler, and for how long |
 //! | [`session`] | the wire between the player's side and root's side |
 //! | [`wrapper`] | the player's side: lease, game, exit status |
 
+pub mod events;
 pub mod game;
 pub mod sched;
 pub mod service;

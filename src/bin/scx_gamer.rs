@@ -10,7 +10,11 @@ use scx_gamer_run::service::cli::Options;
 fn main() -> ExitCode {
     let options = Options::from_args();
     service::log_to_stderr(&options);
-    let roots =
-        Roots { sysfs: Path::new("/sys"), procfs: Path::new("/proc"), metrics: Path::new("/var/run/scx/root/stats") };
+    let roots = Roots {
+        sysfs: Path::new("/sys"),
+        procfs: Path::new("/proc"),
+        dev: Path::new("/dev"),
+        metrics: Path::new("/var/run/scx/root/stats"),
+    };
     service::run(&options, roots)
 }

@@ -5,6 +5,7 @@ mod futex;
 mod ready;
 mod sample;
 mod skel;
+mod sources;
 pub mod stats;
 pub mod topology;
 mod tunables;
@@ -34,6 +35,8 @@ use self::skel::BpfSkel;
 use self::skel::BpfSkelBuilder;
 use self::skel::OpenBpfSkel;
 use self::skel::intf;
+pub use self::sources::CRTCS_MAX;
+pub use self::sources::KernelEyes;
 pub use self::topology::Machine;
 pub use self::tunables::IdleScan;
 use self::tunables::NODES_MAX;
@@ -138,7 +141,7 @@ impl Scheduler {
     pub fn attach_to(machine: &Machine, tunables: &Tunables, sysfs: &Path) -> Result<Self, NotReady> {
         let sched_ext = SchedExtDir::at(sysfs);
         sched_ext.check()?;
-        let mut skel = load(tunables, machine).map_err(explain_load_failure)?;
+        let mut skel = load(tunables, machine, sysfs).map_err(explain_load_failure)?;
         let exit_events = watch_exit(&skel)?;
         let link = scx_ops_attach!(skel, gamer_ops)?;
         let nr_cpus = machine.places.len();
@@ -300,8 +303,20 @@ impl Scheduler {
     }
 }
 
-/// Opens, fills in and loads the BPF object.
-fn load(tunables: &Tunables, machine: &Machine) -> anyhow::Result<BpfSkel<'static>> {
+/// Opens, fills in and loads the BPF object, without the programs that see events where the kernel refuses one of them.
+fn load(tunables: &Tunables, machine: &Machine, sysfs: &Path) -> anyhow::Result<BpfSkel<'static>> {
+    let seeing = load_with(tunables, machine, |skel| sources::choose(skel, tunables, sysfs));
+    seeing.or_else(|why| {
+        log::debug!("loading once more without the programs that see events: {why:#}");
+        load_with(tunables, machine, sources::choose_none)
+    })
+}
+
+fn load_with(
+    tunables: &Tunables,
+    machine: &Machine,
+    choose_sources: impl FnOnce(&mut OpenBpfSkel<'_>),
+) -> anyhow::Result<BpfSkel<'static>> {
     // The skeleton borrows this for as long as it lives, which Rust can't say of a field beside it: 8 bytes an
     // attach are left to the process's end. What they point to is freed with the skeleton.
     let object: &'static mut MaybeUninit<OpenObject> = Box::leak(Box::new(MaybeUninit::uninit()));
@@ -317,6 +332,7 @@ fn load(tunables: &Tunables, machine: &Machine) -> anyhow::Result<BpfSkel<'stati
     ensure!(nr_nodes <= NODES_MAX, "this machine has {nr_nodes} nodes, more than the {NODES_MAX} we have room for");
     tunables.write_to(&mut skel, machine)?;
     futex::choose(&mut skel);
+    choose_sources(&mut skel);
     let skel = scx_utils::scx_ops_load!(skel, gamer_ops, uei)?;
     Ok(skel)
 }

@@ -18,6 +18,7 @@ use super::stats::Counts;
 use super::stats::Foreground;
 use super::stats::Gauges;
 use super::stats::Sample;
+use super::stats::Sources;
 use super::stats::Totals;
 
 impl Scheduler {
@@ -39,11 +40,12 @@ impl Scheduler {
         totals
     }
 
-    /// What has been counted, and how things stand. The game's name is looked up in `proc_root`.
+    /// What has been counted, and how things stand. The game's name is looked up in `proc_root`; who sees events is not
+    /// ours to know.
     ///
     /// # Errors
     /// The kernel refuses to run the programs that look, as it does once the scheduler is out.
-    pub fn sample(&self, proc_root: &Path) -> anyhow::Result<Sample> {
+    pub fn sample(&self, proc_root: &Path, sources: Sources) -> anyhow::Result<Sample> {
         let mut load = intf::gr_load { util: 0, util_ema: 0, interactive_sys_avg: 0, pad: 0 };
         run_syscall(&self.skel.progs.sample_load, &mut load).context("ask for the utilisation")?;
         let gauges = Gauges {
@@ -53,6 +55,7 @@ impl Scheduler {
             interactive_pct: percent(load.interactive_sys_avg),
             longest_wait: self.longest_wait()?,
             foreground: self.foreground(proc_root),
+            sources,
         };
         Ok(Sample { totals: self.totals(), gauges })
     }

@@ -5,6 +5,9 @@ use std::time::Duration;
 use clap::Parser;
 use clap::error::ErrorKind;
 
+use crate::events::FrameWish;
+use crate::events::Wish;
+use crate::events::frame::CrtcId;
 use crate::sched::IdleScan;
 use crate::sched::Tunables;
 use crate::sched::WAKEUP_TIMER_US_MIN;
@@ -125,6 +128,31 @@ pub struct Cli {
     #[arg(long, value_name = "USEC", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=100_000))]
     frame_window_us: u64,
 
+    /// Begin a frame so often, whatever the display does
+    ///
+    /// In hertz. Without it the display's vblanks are looked for. Needs --frame-window-us.
+    #[arg(long, value_name = "HZ", value_parser = hertz, conflicts_with_all = ["drm_debugfs", "vblank_sample_ms"])]
+    frame_hz: Option<f64>,
+
+    /// Listen to the vblanks of this display only
+    ///
+    /// A card and one of its CRTCs by number, 0:0 for instance. Without it the most active one is followed. Needs
+    /// --frame-window-us.
+    #[arg(long, alias = "drm", value_name = "CARD:CRTC")]
+    drm_debugfs: Option<CrtcId>,
+
+    /// Listen so long before a source of frames is chosen
+    ///
+    /// In milliseconds, by default 200. Needs --frame-window-us.
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(10..=1000))]
+    vblank_sample_ms: Option<u64>,
+
+    /// Run our own event loop on this CPU
+    ///
+    /// Without it, where the machine has weaker CPUs, on those; else anywhere.
+    #[arg(long, value_name = "CPU")]
+    event_loop_cpu: Option<u32>,
+
     /// Prefer the CPU that has just received packets during an input window
     #[arg(long)]
     prefer_napi_on_input: bool,
@@ -206,6 +234,20 @@ fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Bounds of `--frame-hz`.
+const FRAME_HZ_MIN: f64 = 1.0;
+const FRAME_HZ_MAX: f64 = 1000.0;
+
+fn hertz(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(hz) if (FRAME_HZ_MIN..=FRAME_HZ_MAX).contains(&hz) => Ok(hz),
+        _ => Err(format!("{text} is not in {FRAME_HZ_MIN}..={FRAME_HZ_MAX} Hz")),
+    }
+}
+
+/// For how long vblanks are listened to unless told otherwise.
+const VBLANK_SAMPLE_MS: u64 = 200;
+
 /// What there is to do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Job {
@@ -220,12 +262,16 @@ pub enum Job {
 }
 
 /// What the command line asks for.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// What to do.
     pub job: Job,
     /// Numbers of the policy.
     pub tunables: Tunables,
+    /// Which events open windows.
+    pub events: Wish,
+    /// Where our own event loop runs.
+    pub event_loop_cpu: Option<u32>,
     /// TGID of the game in direct mode.
     pub foreground_tgid: Option<i32>,
     /// Longest wait of a queued task before we give the machine back, in seconds.
@@ -278,6 +324,20 @@ impl TryFrom<Cli> for Options {
         if cli.prefer_napi_on_input && cli.input_window_us == 0 {
             return Err(bad_value("--prefer-napi-on-input needs --input-window-us above 0"));
         }
+        for (flag, is_given) in [
+            ("--frame-hz", cli.frame_hz.is_some()),
+            ("--drm-debugfs", cli.drm_debugfs.is_some()),
+            ("--vblank-sample-ms", cli.vblank_sample_ms.is_some()),
+        ] {
+            if is_given && cli.frame_window_us == 0 {
+                return Err(bad_value(format!("{flag} needs --frame-window-us above 0, which it is by default not")));
+            }
+        }
+        let frames = FrameWish {
+            given_hz: cli.frame_hz,
+            crtc: cli.drm_debugfs,
+            sample: Duration::from_millis(cli.vblank_sample_ms.unwrap_or(VBLANK_SAMPLE_MS)),
+        };
         let job = match cli.monitor {
             Some(interval) => Job::Monitor(interval),
             None if cli.help_stats => Job::HelpStats,
@@ -313,6 +373,12 @@ impl TryFrom<Cli> for Options {
                 exit_dump_len: cli.exit_dump_len,
                 primary_domain: cli.primary_domain,
             },
+            events: Wish {
+                input: cli.input_window_us > 0,
+                packets: cli.prefer_napi_on_input,
+                frames: (cli.frame_window_us > 0).then_some(frames),
+            },
+            event_loop_cpu: cli.event_loop_cpu,
             foreground_tgid: (cli.foreground_pid != 0).then_some(cli.foreground_pid),
             watchdog_secs: (cli.watchdog_secs != 0).then_some(cli.watchdog_secs),
             stats_interval: cli.stats,

@@ -14,6 +14,7 @@ use super::peer::Peer;
 use crate::sched::LeaseId;
 use crate::sched::NotReady;
 use crate::sched::Scheduler;
+use crate::sched::stats::Sources;
 use crate::session::protocol::ErrorKind;
 use crate::session::protocol::Event;
 use crate::session::protocol::LeaseStatus;
@@ -52,6 +53,8 @@ pub trait Owner {
     fn attach(&mut self) -> Result<(&mut Scheduler, Duration), NotReady>;
     /// The scheduler, if it is attached.
     fn scheduler(&mut self) -> Option<&mut Scheduler>;
+    /// Who sees events.
+    fn sources(&self) -> Sources;
     /// Where /proc is.
     fn proc_root(&self) -> &Path;
 }
@@ -102,6 +105,14 @@ impl Session {
         }
     }
 
+    /// Tells a lease's holder who sees frames from now on.
+    pub fn tell_frame_source(&self, sources: &Sources) {
+        if self.lease.is_some() {
+            let millihertz = (sources.frame_hz * 1000.0).round() as u64;
+            self.tell(&Event::FrameSource { source: sources.frame.clone(), millihertz });
+        }
+    }
+
     fn answer_one(&mut self, request: Request, descriptor: Option<OwnedFd>, owner: &mut impl Owner) -> Next {
         match request {
             Request::Hello { version: VERSION } => {
@@ -143,7 +154,8 @@ impl Session {
             Ok((id, scheduler, took)) => {
                 self.lease = Some(Held { id, foreground_tgid: None, since: SystemTime::now() });
                 let attach_ms = took.as_millis().try_into().unwrap_or(u64::MAX);
-                self.tell(&Event::Attached { scheduler, attach_ms });
+                let Sources { input, frame, .. } = owner.sources();
+                self.tell(&Event::Attached { scheduler, attach_ms, input_source: input, frame_source: frame });
             }
             Err(why) => self.fail(why.kind(), why.to_string(), why.hint()),
         }

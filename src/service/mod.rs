@@ -1,6 +1,7 @@
 //! Root's side: owns the attached scheduler, and gives the machine back when nobody holds it any more.
 
 pub mod cli;
+mod housekeeping;
 mod leases;
 mod metrics;
 mod peer;
@@ -30,8 +31,11 @@ use self::metrics::Metrics;
 use self::metrics::Wanted;
 use self::wake::Wake;
 use self::wake::Wakes;
+use crate::events::Events;
+use crate::events::card;
 use crate::sched::NotReady;
 use crate::sched::Scheduler;
+use crate::sched::stats::Sources;
 use crate::sched::topology::BadPrimaryDomain;
 use crate::sched::topology::Machine;
 use crate::sched::topology::PrimaryDomain;
@@ -70,6 +74,8 @@ pub struct Roots {
     pub sysfs: &'static Path,
     /// `/proc` outside of tests.
     pub procfs: &'static Path,
+    /// `/dev` outside of tests.
+    pub dev: &'static Path,
     /// Where scx's tools look for a scheduler's metrics.
     pub metrics: &'static Path,
 }
@@ -79,19 +85,12 @@ pub fn run(options: &Options, roots: Roots) -> ExitCode {
     if options.has_polling_ms {
         log::warn!("--polling-ms has no effect: the scheduler does not poll");
     }
-    if let Some(tgid) = options.foreground_tgid
-        && let Err(why) = check_is_process(tgid, roots.procfs)
-    {
-        log::error!("--foreground-pid {tgid}: {why}; nothing was attached");
+    if let Err(why) = check_what_flags_name(options, roots) {
+        log::error!("{why}; nothing was attached");
         return ExitCode::from(STATUS_BAD_INPUT);
     }
-    let primary_domain = &options.tunables.primary_domain;
-    if *primary_domain != PrimaryDomain::All
-        && let Err(error) = Machine::read(primary_domain, roots.sysfs)
-        && let Some(why) = error.downcast_ref::<BadPrimaryDomain>()
-    {
-        log::error!("--primary-domain {primary_domain}: {why}; nothing was attached");
-        return ExitCode::from(STATUS_BAD_INPUT);
+    if matches!(options.job, Job::Direct | Job::Child) {
+        housekeeping::stay_away(options.event_loop_cpu, roots.sysfs);
     }
     let outcome = match options.job {
         Job::Direct => run_directly(options, roots),
@@ -111,6 +110,27 @@ pub fn run(options: &Options, roots: Roots) -> ExitCode {
     }
 }
 
+/// What flags name has to exist: a process, CPUs, a CRTC. What does not is told with its flag.
+fn check_what_flags_name(options: &Options, roots: Roots) -> Result<(), String> {
+    if let Some(tgid) = options.foreground_tgid {
+        check_is_process(tgid, roots.procfs).map_err(|why| format!("--foreground-pid {tgid}: {why}"))?;
+    }
+    let primary_domain = &options.tunables.primary_domain;
+    if *primary_domain != PrimaryDomain::All
+        && let Err(error) = Machine::read(primary_domain, roots.sysfs)
+        && let Some(why) = error.downcast_ref::<BadPrimaryDomain>()
+    {
+        return Err(format!("--primary-domain {primary_domain}: {why}"));
+    }
+    if let Some(cpu) = options.event_loop_cpu {
+        housekeeping::check(cpu).map_err(|why| format!("--event-loop-cpu {cpu}: {why}"))?;
+    }
+    if let Some(crtc) = options.events.frames.and_then(|frames| frames.crtc) {
+        card::check(&roots.dev.join("dri"), crtc).map_err(|why| format!("--drm-debugfs {crtc}: {why}"))?;
+    }
+    Ok(())
+}
+
 /// Tells a living process from nothing, and from a thread of one, which has no family.
 fn check_is_process(tgid: i32, proc_root: &Path) -> Result<(), String> {
     let status = Process::new_with_root(proc_root.join(tgid.to_string())).and_then(|process| process.status());
@@ -126,8 +146,10 @@ fn run_directly(options: &Options, roots: Roots) -> anyhow::Result<()> {
     let mut wakes = Wakes::new()?;
     let mut owner = Owner::new(options, roots);
     let (scheduler, took) = owner.attach()?;
-    log::info!("attached {} in {} ms; Ctrl+C detaches", scheduler.name(), took.as_millis());
-    if let Some(tgid) = options.foreground_tgid {
+    let name = scheduler.name();
+    let Sources { input, frame, .. } = owner.sources();
+    log::info!("attached {name} in {} ms, input: {input}, frames: {frame}; Ctrl+C detaches", took.as_millis());
+    if let (Some(tgid), Some(scheduler)) = (options.foreground_tgid, owner.scheduler()) {
         let lease = scheduler.begin_lease(tgid, 0)?;
         scheduler.set_foreground(lease, Some(tgid));
         log::info!("the game is process {tgid}");
@@ -140,6 +162,9 @@ fn run_directly(options: &Options, roots: Roots) -> anyhow::Result<()> {
             Wake::Watchdog => owner.check_progress()?,
             Wake::Print => owner.print_metrics(),
             Wake::Metrics => owner.serve_metrics(),
+            Wake::Event => {
+                owner.handle_events();
+            }
             Wake::Session => {}
         }
     }
@@ -182,6 +207,11 @@ fn serve_parent(options: &Options, roots: Roots) -> anyhow::Result<()> {
             }
             Wake::Print => owner.print_metrics(),
             Wake::Metrics => owner.serve_metrics(),
+            Wake::Event => {
+                if owner.handle_events() {
+                    session.tell_frame_source(&owner.sources());
+                }
+            }
         }
     }
 }
@@ -190,6 +220,8 @@ fn serve_parent(options: &Options, roots: Roots) -> anyhow::Result<()> {
 struct Owner<'a> {
     options: &'a Options,
     roots: Roots,
+    /// There from the attach on, as the next one; before the scheduler, which they look at.
+    events: Option<Events>,
     scheduler: Option<Scheduler>,
     /// There from the attach on.
     metrics: Option<Metrics>,
@@ -197,7 +229,7 @@ struct Owner<'a> {
 
 impl<'a> Owner<'a> {
     fn new(options: &'a Options, roots: Roots) -> Self {
-        Self { options, roots, scheduler: None, metrics: None }
+        Self { options, roots, events: None, scheduler: None, metrics: None }
     }
 
     /// Lets the kernel's exit, the watchdog and who asks for metrics wake us from the attach on.
@@ -206,6 +238,9 @@ impl<'a> Owner<'a> {
             && self.metrics.is_none()
         {
             wakes.add_kernel_exit(scheduler.exit_fd())?;
+            if let Some(events) = &self.events {
+                wakes.add_events(events.as_fd())?;
+            }
             if let Some(secs) = self.options.watchdog_secs {
                 wakes.add_timer(Wake::Watchdog, Duration::from_secs(secs) / 4)?;
             }
@@ -220,15 +255,28 @@ impl<'a> Owner<'a> {
     }
 
     fn print_metrics(&mut self) {
+        let sources = self.sources();
         if let (Some(metrics), Some(scheduler)) = (&mut self.metrics, &self.scheduler) {
-            metrics.print(scheduler, self.roots.procfs);
+            metrics.print(|| scheduler.sample(self.roots.procfs, sources));
         }
     }
 
     fn serve_metrics(&mut self) {
+        let sources = self.sources();
         if let (Some(metrics), Some(scheduler)) = (&mut self.metrics, &self.scheduler) {
-            metrics.serve(scheduler, self.roots.procfs);
+            metrics.serve(|| scheduler.sample(self.roots.procfs, sources.clone()));
         }
+    }
+
+    /// Opens windows for what has happened. True if another source of frames is used from now on, which is logged.
+    fn handle_events(&mut self) -> bool {
+        let (Some(events), Some(scheduler)) = (&mut self.events, &mut self.scheduler) else { return false };
+        let has_changed = events.handle(scheduler);
+        if has_changed {
+            let Sources { frame, frame_hz, .. } = events.sources();
+            log::info!("frames: {frame}, {frame_hz:.1} Hz");
+        }
+        has_changed
     }
 
     /// Fails when a queued task has waited longer than the watchdog allows.
@@ -262,6 +310,7 @@ impl<'a> Owner<'a> {
     /// Gives the machine back, if we have it.
     fn detach(&mut self) -> anyhow::Result<()> {
         self.metrics = None;
+        self.events = None;
         let Some(scheduler) = self.scheduler.take() else { return Ok(()) };
         log::debug!("{}", scheduler.counts());
         scheduler.detach()?;
@@ -273,15 +322,23 @@ impl<'a> Owner<'a> {
 impl leases::Owner for Owner<'_> {
     fn attach(&mut self) -> Result<(&mut Scheduler, Duration), NotReady> {
         let started = Instant::now();
-        let scheduler = match self.scheduler.take() {
+        let mut scheduler = match self.scheduler.take() {
             Some(scheduler) => scheduler,
             None => Scheduler::attach(&self.options.tunables, self.roots.sysfs)?,
         };
+        if self.events.is_none() {
+            let events = Events::begin(&self.options.events, self.roots.dev, self.roots.sysfs, &mut scheduler);
+            self.events = events.map_err(|why| log::warn!("no windows open: {why:#}")).ok();
+        }
         Ok((self.scheduler.insert(scheduler), started.elapsed()))
     }
 
     fn scheduler(&mut self) -> Option<&mut Scheduler> {
         self.scheduler.as_mut()
+    }
+
+    fn sources(&self) -> Sources {
+        self.events.as_ref().map(Events::sources).unwrap_or_default()
     }
 
     fn proc_root(&self) -> &Path {

@@ -40,9 +40,12 @@ pub enum Wake {
     Print,
     /// Somebody wants metrics.
     Metrics,
+    /// A source of events has something.
+    Event,
 }
 
-const ALL: [Wake; 6] = [Wake::Signal, Wake::Session, Wake::KernelExit, Wake::Watchdog, Wake::Print, Wake::Metrics];
+const ALL: [Wake; 7] =
+    [Wake::Signal, Wake::Session, Wake::KernelExit, Wake::Watchdog, Wake::Print, Wake::Metrics, Wake::Event];
 
 /// Everything that may wake us.
 pub struct Wakes {
@@ -92,6 +95,14 @@ impl Wakes {
     /// What `epoll_ctl(2)` says.
     pub fn add_metrics(&self, server: BorrowedFd<'_>) -> anyhow::Result<()> {
         self.add(server, Wake::Metrics)
+    }
+
+    /// Wakes by the sources of events, which have an epoll of their own.
+    ///
+    /// # Errors
+    /// What `epoll_ctl(2)` says.
+    pub fn add_events(&self, events: BorrowedFd<'_>) -> anyhow::Result<()> {
+        self.add(events, Wake::Event)
     }
 
     /// Wakes with `wake` every `interval`.

@@ -56,6 +56,19 @@ pub enum Event {
         scheduler: String,
         /// From the request to `enabled`, in milliseconds.
         attach_ms: u64,
+        /// Who sees what the player does, in words.
+        #[serde(default)]
+        input_source: String,
+        /// Who sees the beginnings of frames, in words.
+        #[serde(default)]
+        frame_source: String,
+    },
+    /// Another source of frames is used from now on.
+    FrameSource {
+        /// Who sees them, in words.
+        source: String,
+        /// How often it fires, in thousandths of a hertz; 0: unknown.
+        millihertz: u64,
     },
     /// The pinned game, as the scheduler now sees it.
     Foreground {

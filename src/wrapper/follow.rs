@@ -33,7 +33,8 @@ const MATCH_PATIENCE: Duration = Duration::from_secs(30);
 /// Tells `news` of before the spawn; returns at once.
 pub fn tell(news: News, is_required: bool, report: &Report) {
     match news {
-        News::Attached { scheduler, after } => report.say(&Message::Attached { scheduler, after }),
+        News::Attached { scheduler, after, sources } => report.say(&Message::Attached { scheduler, after, sources }),
+        News::FrameSource(source) => report.say(&Message::FrameSource(source)),
         News::Failed(why) if is_required => report.say(&Message::Required(why)),
         News::Failed(why) => report.say(&Message::NotScheduled(why)),
         News::Lost(why) => report.say(&Message::SchedulerLost(why)),

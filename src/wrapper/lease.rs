@@ -60,7 +60,11 @@ pub enum News {
         scheduler: String,
         /// How long it took.
         after: Duration,
+        /// Who sees what the player and the display do, in words; empty: scx_gamer does not say.
+        sources: String,
     },
+    /// Who sees frames from now on, in words.
+    FrameSource(String),
     /// It will not stand.
     Failed(Failure),
     /// It stood and is gone.
@@ -237,10 +241,17 @@ impl Lease {
                 self.is_greeted = true;
                 None
             }
-            Event::Attached { scheduler, attach_ms } => {
+            Event::Attached { scheduler, attach_ms, input_source, frame_source } => {
                 self.state = State::Attached;
                 self.was_attached = true;
-                Some(News::Attached { scheduler, after: Duration::from_millis(attach_ms) })
+                let sources = match input_source.as_str() {
+                    "" => String::new(),
+                    _ => format!("input: {input_source}, frames: {frame_source}"),
+                };
+                Some(News::Attached { scheduler, after: Duration::from_millis(attach_ms), sources })
+            }
+            Event::FrameSource { source, millihertz } => {
+                Some(News::FrameSource(format!("{source}, {:.1} Hz", millihertz as f64 / 1000.0)))
             }
             Event::Foreground { tgid } => Some(News::Foreground(tgid)),
             Event::Ended { message } => {

@@ -63,7 +63,9 @@ pub enum GivenBack {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Message {
     /// The scheduler stands.
-    Attached { scheduler: String, after: Duration },
+    Attached { scheduler: String, after: Duration, sources: String },
+    /// Who tells when frames begin has changed.
+    FrameSource(String),
     /// The game plays without it.
     NotScheduled(Failure),
     /// `--require` forbids that.
@@ -100,7 +102,7 @@ impl Message {
     /// From which `-v` on it is said.
     fn verbosity(&self) -> u8 {
         match self {
-            Self::Foreground { .. } | Self::NoForeground | Self::Started { .. } => 1,
+            Self::Foreground { .. } | Self::NoForeground | Self::Started { .. } | Self::FrameSource(_) => 1,
             Self::Over { given_back: GivenBack::Nothing, .. } => 1,
             Self::Forwarded(_) => 2,
             _ => 0,
@@ -111,7 +113,11 @@ impl Message {
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Self::Attached { scheduler, after } => write!(f, "scheduled by {scheduler} after {} ms", after.as_millis()),
+            Self::Attached { scheduler, after, sources } => {
+                write!(f, "scheduled by {scheduler} after {} ms", after.as_millis())?;
+                if sources.is_empty() { Ok(()) } else { write!(f, " ({sources})") }
+            }
+            Self::FrameSource(source) => write!(f, "frames: {source}"),
             Self::NotScheduled(why) => {
                 write!(f, "{}; the game runs under the kernel's scheduler{}", why.message, HintLine(&why.hint))
             }
@@ -269,8 +275,13 @@ mod tests {
 
     #[test]
     fn attach_and_exit_are_one_line_each() {
-        let attached = Message::Attached { scheduler: "gamer".to_owned(), after: Duration::from_millis(812) };
-        assert_eq!(attached.to_string(), "scheduled by gamer after 812 ms");
+        let attached = |sources: &str| Message::Attached {
+            scheduler: "gamer".to_owned(),
+            after: Duration::from_millis(812),
+            sources: sources.to_owned(),
+        };
+        assert_eq!(attached("").to_string(), "scheduled by gamer after 812 ms");
+        assert_eq!(attached("input: off").to_string(), "scheduled by gamer after 812 ms (input: off)");
         let over = |ended, seconds| {
             Message::Over { ended, after: Duration::from_secs(seconds), given_back: GivenBack::Confirmed }.to_string()
         };

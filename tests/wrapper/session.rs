@@ -69,7 +69,10 @@ fn wait_attach_starts_the_game_after_the_answer_whatever_it_is() {
     }
     let said = text(&Rig::where_scx_gamer("attaches").run(&game).stderr);
     assert!(
-        said.starts_with("scx-gamer-run: scheduled by gamer after 812 ms\na game\nscx-gamer-run: game exited"),
+        said.starts_with(
+            "scx-gamer-run: scheduled by gamer after 812 ms (input: seen in the kernel, frames: off)\n\
+             a game\nscx-gamer-run: game exited"
+        ),
         "{said}"
     );
     assert!(said.ends_with("; the kernel's scheduler is back\n") && said.lines().count() == 3, "{said}");

@@ -49,6 +49,19 @@ pub struct Gauges {
     pub longest_wait: Duration,
     /// The pinned games.
     pub foreground: Vec<Foreground>,
+    /// Who sees events.
+    pub sources: Sources,
+}
+
+/// Who sees what the player and the display do, in words.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sources {
+    /// Keys, buttons and motions.
+    pub input: String,
+    /// Beginnings of frames.
+    pub frame: String,
+    /// How often the latter fires, as of its last second; 0: unknown, or it does not.
+    pub frame_hz: f64,
 }
 
 /// A pinned game.
@@ -106,6 +119,13 @@ impl Interval {
     pub fn idle_pct(&self) -> f64 {
         let all_ns = self.elapsed.as_nanos() as f64 * f64::from(self.gauges.nr_cpus);
         percent((all_ns - self.used_ns() as f64).max(0.0), all_ns)
+    }
+
+    /// Beginnings of frames in a second.
+    pub fn fps(&self) -> f64 {
+        let seconds = self.elapsed.as_secs_f64();
+        let frames = self.counts.0[intf::gr_stat_GR_STAT_FRAME_EVENT as usize];
+        if seconds > 0.0 { frames as f64 / seconds } else { 0.0 }
     }
 
     fn used_ns(&self) -> u64 {

@@ -17,6 +17,7 @@ pub use self::interval::Foreground;
 pub use self::interval::Gauges;
 pub use self::interval::Interval;
 pub use self::interval::Sample;
+pub use self::interval::Sources;
 pub use self::interval::Totals;
 pub use self::interval::WAITERS;
 pub use self::table::Metric;

@@ -37,13 +37,18 @@ pub enum Unit {
     Tgids,
     /// Process names.
     Names,
+    /// A phrase.
+    Words,
+    /// Events a second.
+    Hertz,
 }
 
 impl Unit {
     /// Its symbol; empty for what is counted.
     pub fn symbol(self) -> &'static str {
         match self {
-            Self::Count | Self::Tgids | Self::Names => "",
+            Self::Count | Self::Tgids | Self::Names | Self::Words => "",
+            Self::Hertz => "Hz",
             Self::Percent => "%",
             Self::Microseconds => "us",
             Self::Milliseconds => "ms",
@@ -64,6 +69,8 @@ pub enum Value {
     Tgids(Vec<i32>),
     /// Processes by name.
     Names(Vec<String>),
+    /// A phrase.
+    Words(String),
 }
 
 #[derive(Debug)]
@@ -107,13 +114,25 @@ const fn derived(name: &'static str, unit: Unit, meaning: &'static str, value: f
 }
 
 /// Everything but the counters.
-static DERIVED: [Metric; 21] = [
+static DERIVED: [Metric; 25] = [
     derived("interval_s", Unit::Seconds, "how long the interval was", |i| Value::Real(i.elapsed.as_secs_f64())),
     derived("foreground_tgids", Unit::Tgids, "the pinned games", |i| {
         Value::Tgids(i.gauges.foreground.iter().map(|game| game.tgid).collect())
     }),
     derived("foreground_comms", Unit::Names, "their names", |i| {
         Value::Names(i.gauges.foreground.iter().map(|game| game.comm.clone()).collect())
+    }),
+    derived("input_source", Unit::Words, "who sees keys, buttons and motions", |i| {
+        Value::Words(i.gauges.sources.input.clone())
+    }),
+    derived("frame_source", Unit::Words, "who sees the beginnings of frames; cards and CRTCs by number", |i| {
+        Value::Words(i.gauges.sources.frame.clone())
+    }),
+    derived("frame_source_hz", Unit::Hertz, "how often that one fires, as last measured", |i| {
+        Value::Real(i.gauges.sources.frame_hz)
+    }),
+    derived("fps_hz", Unit::Hertz, "frames a second that it told of; 0 without --frame-window-us", |i| {
+        Value::Real(i.fps())
     }),
     derived("cpu_util_pct", Unit::Percent, "CPUs that are not idle right now", |i| Value::Real(i.gauges.util_pct)),
     derived("cpu_util_ema_pct", Unit::Percent, "its average over 8 ms, which --cpu-busy-thresh looks at", |i| {
@@ -181,6 +200,7 @@ mod tests {
     use crate::sched::stats::Foreground;
     use crate::sched::stats::Gauges;
     use crate::sched::stats::Sample;
+    use crate::sched::stats::Sources;
     use crate::sched::stats::Totals;
     use crate::sched::stats::WAIT_BUCKETS;
     use std::collections::BTreeSet;
@@ -191,6 +211,7 @@ mod tests {
         let before = Totals::zero(Instant::now());
         let mut totals = Totals::zero(before.at + Duration::from_secs(2));
         totals.counts.0[intf::gr_stat_GR_STAT_PREEMPT as usize] = 12;
+        totals.counts.0[intf::gr_stat_GR_STAT_FRAME_EVENT as usize] = 120;
         totals.class_ns[Class::Foreground as usize] = 3_000_000_000;
         totals.class_ns[Class::Normal as usize] = 1_000_000_000;
         totals.waits[intf::gr_waiter_GR_WAITER_FOREGROUND as usize].0[5] = 4;
@@ -202,6 +223,7 @@ mod tests {
             interactive_pct: 30.0,
             longest_wait: Duration::from_micros(1500),
             foreground: vec![Foreground { tgid: 812, comm: "game.exe".to_owned() }],
+            sources: Sources { input: "by hand".to_owned(), frame: "by eye".to_owned(), frame_hz: 59.9 },
         };
         Interval::between(&before, &Sample { totals, gauges })
     }
@@ -217,6 +239,10 @@ mod tests {
             ("interval_s", Value::Real(2.0)),
             ("foreground_tgids", Value::Tgids(vec![812])),
             ("foreground_comms", Value::Names(vec!["game.exe".to_owned()])),
+            ("input_source", Value::Words("by hand".to_owned())),
+            ("frame_source", Value::Words("by eye".to_owned())),
+            ("frame_source_hz", Value::Real(59.9)),
+            ("fps_hz", Value::Real(60.0)),
             ("cpu_util_pct", Value::Real(75.0)),
             ("cpu_util_ema_pct", Value::Real(60.0)),
             ("interactive_pct", Value::Real(30.0)),
@@ -249,6 +275,8 @@ mod tests {
                 Unit::Seconds => "_s",
                 Unit::Tgids => "_tgids",
                 Unit::Names => "_comms",
+                Unit::Words => "_source",
+                Unit::Hertz => "_hz",
             };
             assert!(metric.name.ends_with(suffix), "{} is counted in {:?}", metric.name, metric.unit);
         }
@@ -259,7 +287,10 @@ mod tests {
         for metric in metrics() {
             let fits = match metric.unit {
                 Unit::Count | Unit::Microseconds => |value: &Value| matches!(value, Value::Whole(_)),
-                Unit::Percent | Unit::Milliseconds | Unit::Seconds => |value: &Value| matches!(value, Value::Real(_)),
+                Unit::Percent | Unit::Milliseconds | Unit::Seconds | Unit::Hertz => {
+                    |value: &Value| matches!(value, Value::Real(_))
+                }
+                Unit::Words => |value: &Value| matches!(value, Value::Words(_)),
                 Unit::Tgids => |value: &Value| matches!(value, Value::Tgids(_)),
                 Unit::Names => |value: &Value| matches!(value, Value::Names(_)),
             };

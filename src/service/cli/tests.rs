@@ -95,6 +95,34 @@ fn a_primary_domain_that_is_none_is_refused_with_flag_and_value() {
 }
 
 #[test]
-fn flags_of_later_versions_are_not_accepted_yet() {
-    assert!(options(&["--frame-hz", "60"]).is_err());
+fn a_frame_rate_is_a_positive_number_that_a_display_could_have() {
+    let with = |hz: &str| options(&["--frame-window-us", "1000", &format!("--frame-hz={hz}")]);
+    assert_eq!(with("59.94").map(|o| o.events.frames.and_then(|frames| frames.given_hz)), Ok(Some(59.94)));
+    for hz in ["0", "-60", "nan", "inf", "1001", "fast", ""] {
+        let error = with(hz).expect_err(hz);
+        assert!(error.contains("--frame-hz") && error.contains("1..=1000 Hz"), "{error}");
+    }
+}
+
+#[test]
+fn what_concerns_frames_needs_frame_windows() {
+    for words in [["--frame-hz", "60"], ["--drm-debugfs", "0:0"], ["--drm", "0:0"], ["--vblank-sample-ms", "100"]] {
+        let error = options(&words).expect_err(words[0]);
+        assert!(error.contains(words[0]) && error.contains("--frame-window-us"), "{error}");
+        assert!(options(&[&words[..], &["--frame-window-us", "2000"]].concat()).is_ok(), "{words:?}");
+    }
+}
+
+#[test]
+fn frames_are_looked_for_in_200_ms_unless_told_otherwise() {
+    let frames = |words: &[&str]| options(words).map(|o| o.events.frames);
+    assert_eq!(frames(&[]), Ok(None));
+    let wish = FrameWish { given_hz: None, crtc: None, sample: Duration::from_millis(200) };
+    assert_eq!(frames(&["--frame-window-us", "1"]), Ok(Some(wish)));
+    let wish = FrameWish { crtc: Some(CrtcId { card: 1, crtc: 2 }), sample: Duration::from_millis(10), ..wish };
+    assert_eq!(frames(&["--frame-window-us", "1", "--drm", "1:2", "--vblank-sample-ms", "10"]), Ok(Some(wish)));
+    for value in ["9", "1001", "x"] {
+        assert!(frames(&["--frame-window-us", "1", "--vblank-sample-ms", value]).is_err(), "{value}");
+    }
+    assert!(frames(&["--frame-window-us", "1", "--drm", "1:2", "--frame-hz", "60"]).is_err());
 }

@@ -18,6 +18,7 @@ pub use self::text::help;
 use super::wake::Wake;
 use super::wake::Wakes;
 use crate::sched::Scheduler;
+use crate::sched::stats::Sample;
 
 /// The metrics of an attached scheduler.
 pub struct Metrics {
@@ -55,18 +56,18 @@ impl Metrics {
     }
 
     /// Prints what has happened since the last time.
-    pub fn print(&mut self, scheduler: &Scheduler, proc_root: &Path) {
+    pub fn print(&mut self, sample: impl FnOnce() -> anyhow::Result<Sample>) {
         let Some(printer) = &mut self.printer else { return };
-        if let Err(why) = printer.print(|| scheduler.sample(proc_root)) {
+        if let Err(why) = printer.print(sample) {
             log::warn!("metrics are no longer printed: {why:#}");
             self.printer = None;
         }
     }
 
     /// Answers who has asked.
-    pub fn serve(&mut self, scheduler: &Scheduler, proc_root: &Path) {
+    pub fn serve(&mut self, sample: impl FnMut() -> anyhow::Result<Sample>) {
         let Some(server) = &mut self.server else { return };
-        if let Err(why) = server.serve(|| scheduler.sample(proc_root)) {
+        if let Err(why) = server.serve(sample) {
             log::warn!("metrics are no longer served: {why:#}");
             self.server = None;
         }

@@ -19,7 +19,7 @@ const VALUE_WIDTH: usize = 8;
 const HELP_WIDTH: u16 = 110;
 
 /// In the block's first line, not among the others.
-const IN_TITLE: [&str; 3] = ["interval_s", "foreground_tgids", "foreground_comms"];
+const IN_TITLE: [&str; 5] = ["interval_s", "foreground_tgids", "foreground_comms", "input_source", "frame_source"];
 
 /// One interval. A metric that the report lacks has the value `-`.
 pub fn block(report: &Report) -> String {
@@ -61,7 +61,13 @@ fn title(report: &Report) -> String {
     let games: Vec<String> =
         list("foreground_tgids").iter().enumerate().map(|(index, tgid)| format!("{tgid} {}", comm(index))).collect();
     let games = if games.is_empty() { "none".to_owned() } else { games.join(", ") };
-    format!("scx_gamer: {} s, foreground: {games}", value(report, "interval_s"))
+    let words = |name: &str| report.get(name).and_then(Value::as_str).unwrap_or("-");
+    format!(
+        "scx_gamer: {} s, foreground: {games}; input: {}; frames: {}",
+        value(report, "interval_s"),
+        words("input_source"),
+        words("frame_source")
+    )
 }
 
 fn value(report: &Report, name: &str) -> String {
@@ -84,10 +90,13 @@ mod tests {
     #[test]
     fn a_block_opens_with_the_interval_and_the_games() {
         let one = report(json!({"interval_s": 1.0042, "foreground_tgids": [812], "foreground_comms": ["game.exe"]}));
-        assert_eq!(block(&one).lines().next(), Some("scx_gamer: 1.0 s, foreground: 812 game.exe"));
+        assert_eq!(block(&one).lines().next(), Some("scx_gamer: 1.0 s, foreground: 812 game.exe; input: -; frames: -"));
         let two = report(json!({"interval_s": 2.0, "foreground_tgids": [1, 2], "foreground_comms": ["a", "b"]}));
-        assert_eq!(block(&two).lines().next(), Some("scx_gamer: 2.0 s, foreground: 1 a, 2 b"));
-        assert_eq!(block(&report(json!({}))).lines().next(), Some("scx_gamer: - s, foreground: none"));
+        assert_eq!(block(&two).lines().next(), Some("scx_gamer: 2.0 s, foreground: 1 a, 2 b; input: -; frames: -"));
+        assert_eq!(
+            block(&report(json!({}))).lines().next(),
+            Some("scx_gamer: - s, foreground: none; input: -; frames: -")
+        );
     }
 
     #[test]

@@ -114,9 +114,12 @@ pub fn meta() -> BTreeMap<String, StatsMeta> {
 fn field(metric: &Metric) -> StatsField {
     let (data, user) = match metric.unit {
         Unit::Count | Unit::Microseconds => (StatsData::Datum(StatsKind::U64), BTreeMap::new()),
-        Unit::Percent | Unit::Milliseconds | Unit::Seconds => (StatsData::Datum(StatsKind::Float), BTreeMap::new()),
+        Unit::Percent | Unit::Milliseconds | Unit::Seconds | Unit::Hertz => {
+            (StatsData::Datum(StatsKind::Float), BTreeMap::new())
+        }
         // The bridge to OpenMetrics knows numbers alone.
         Unit::Tgids => (StatsData::Array(StatsKind::I64), user("_om_skip", "true")),
+        Unit::Words => (StatsData::Datum(StatsKind::String), user("_om_skip", "true")),
         Unit::Names => (StatsData::Array(StatsKind::String), user("_om_skip", "true")),
     };
     StatsField { data, attrs: StatsFieldAttrs { desc: Some(metric.meaning.to_owned()), user } }
@@ -209,6 +212,7 @@ mod tests {
             let fits = match (field["datum"].as_str(), field["array"].as_str()) {
                 (Some("u64"), None) => value.is_u64(),
                 (Some("float"), None) => value.is_f64(),
+                (Some("string"), None) => value.is_string(),
                 (None, Some("i64")) => value[0].is_i64(),
                 (None, Some("string")) => value[0].is_string(),
                 other => panic!("{} is described as {other:?}", metric.name),

@@ -119,7 +119,7 @@ fn stats_prints_in_each_block_what_happened_since_the_one_before() {
     blocks.next(); // the attach is part of the first one
     let used_before = cpu_ticks(game.pid());
     let block = blocks.next();
-    for metric in metrics().skip(3) {
+    for metric in metrics().skip(5) {
         assert!(block.contains_key(metric.name), "{} is missing in {block:?}", metric.name);
     }
     let shares = ["foreground_pct", "critical_pct", "family_pct", "normal_pct", "background_pct"];

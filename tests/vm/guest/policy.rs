@@ -113,7 +113,8 @@ fn shares_are_told_as_the_kernel_itself_accounts_them() {
     let before = scheduler.totals();
     let (game_before, others_before) = (cpu_ticks(game.pid()), ticks_of_others());
     wait_until("the game has used 5 s of CPU", || cpu_ticks(game.pid()) - game_before > 500);
-    let interval = Interval::between(&before, &scheduler.sample(Path::new("/proc")).expect("sample"));
+    let interval =
+        Interval::between(&before, &scheduler.sample(Path::new("/proc"), Default::default()).expect("sample"));
     let (game_used, others_used) = (cpu_ticks(game.pid()) - game_before, ticks_of_others() - others_before);
     let game_pct = 100.0 * game_used as f64 / (game_used + others_used) as f64;
     let told_pct = interval.class_pct(Class::Foreground);

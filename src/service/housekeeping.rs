@@ -1,0 +1,69 @@
+//! Where our own event loop runs: not where the game wants to be.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use nix::sched::CpuSet;
+use nix::sched::sched_getaffinity;
+use nix::sched::sched_setaffinity;
+use nix::unistd::Pid;
+
+use crate::sched::Machine;
+use crate::sched::topology::PrimaryDomain;
+
+/// We are the calling thread, and have no other.
+const OURSELVES: Pid = Pid::from_raw(0);
+
+/// Whether we may run on `cpu`.
+///
+/// # Errors
+/// One sentence on where we may.
+pub fn check(cpu: u32) -> Result<(), String> {
+    let allowed = sched_getaffinity(OURSELVES).map_err(|errno| format!("can't tell the CPUs: {errno}"))?;
+    let cpus: Vec<usize> = (0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu).unwrap_or(false)).collect();
+    if cpus.contains(&(cpu as usize)) {
+        return Ok(());
+    }
+    let list = cpus.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
+    Err(format!("there is no such CPU, or we may not run there; give one of {list}"))
+}
+
+/// Moves the event loop to `asked`; without one, to the CPUs where the game does not belong, if there are such. On a
+/// machine whose CPUs are alike an idle one is as good as any, and the scheduler finds it.
+pub fn stay_away(asked: Option<u32>, sysfs: &Path) {
+    let moved = match asked {
+        Some(cpu) => move_to(&[cpu as usize]),
+        None => Machine::read(&PrimaryDomain::All, sysfs)
+            .map(|machine| weak_cpus(&machine))
+            .and_then(|weak| if weak.is_empty() { Ok(()) } else { move_to(&weak) }),
+    };
+    if let Err(why) = moved {
+        log::debug!("the event loop runs anywhere: {why:#}");
+    }
+}
+
+fn weak_cpus(machine: &Machine) -> Vec<usize> {
+    (0..machine.places.len()).filter(|&cpu| !machine.places[cpu].is_strong).collect()
+}
+
+fn move_to(cpus: &[usize]) -> anyhow::Result<()> {
+    let mut set = CpuSet::new();
+    for &cpu in cpus {
+        set.set(cpu)?;
+    }
+    sched_setaffinity(OURSELVES, &set).with_context(|| format!("run on CPUs {cpus:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cpu_that_is_not_there_is_refused_with_those_that_are() {
+        let why = check(5000).expect_err("no such CPU");
+        assert!(why.contains("give one of") && why.contains(char::is_numeric), "{why}");
+        let first =
+            (0..CpuSet::count()).find(|&cpu| sched_getaffinity(OURSELVES).expect("ask").is_set(cpu) == Ok(true));
+        assert_eq!(check(first.expect("a CPU") as u32), Ok(()));
+    }
+}
