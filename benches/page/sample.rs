@@ -75,6 +75,7 @@ pub fn frames(contestant: Contestant, cell: Cell, repeat: u32, p99_ms: f64) -> F
                 work_us: 9000,
                 spins_per_ms: 1,
                 input_hz: 500,
+                input_device: false,
                 workers: 2,
             },
         },

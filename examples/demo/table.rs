@@ -117,6 +117,7 @@ mod tests {
                     work_us: 12_000,
                     spins_per_ms: 1,
                     input_hz: 0,
+                    input_device: false,
                     workers: 2,
                 },
             },

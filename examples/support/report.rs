@@ -51,6 +51,9 @@ pub struct GameConfig {
     pub work_us: u64,
     pub spins_per_ms: u64,
     pub input_hz: u32,
+    /// They come from a virtual mouse, not from a timer.
+    #[serde(default)]
+    pub input_device: bool,
     pub workers: usize,
 }
 

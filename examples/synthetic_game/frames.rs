@@ -70,7 +70,7 @@ pub fn play(config: &GameConfig, frames: usize) -> Result<Played> {
     let work = FrameWork::of(config);
     let input = match config.input_hz {
         0 => None,
-        hz => Some(InputReader::start(hz, INPUT_WORK_US * config.spins_per_ms / 1000)?),
+        hz => Some(InputReader::start(config.input_device, hz, INPUT_WORK_US * config.spins_per_ms / 1000)?),
     };
     let mut server = Server::start()?;
     let jobs = JobPool::start(config.workers).context("start the job threads")?;
@@ -197,8 +197,15 @@ mod tests {
 
     #[test]
     fn the_shares_of_a_frame_add_up_to_its_work() {
-        let config =
-            GameConfig { fps: 0, warmup_frames: 1, work_us: 10_000, spins_per_ms: 100_000, input_hz: 0, workers: 2 };
+        let config = GameConfig {
+            fps: 0,
+            warmup_frames: 1,
+            work_us: 10_000,
+            spins_per_ms: 100_000,
+            input_hz: 0,
+            input_device: false,
+            workers: 2,
+        };
         let work = FrameWork::of(&config);
         let sum = work.per_request * SERVER_REQUESTS + work.simulation + work.per_job * work.jobs as u64 + work.render;
         assert_eq!(sum, 1_000_000);

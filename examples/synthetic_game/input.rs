@@ -1,7 +1,8 @@
-//! The input reader: a thread woken for each report of a device, here a timer.
+//! The input reader: a thread woken for each report of a device, here a timer or a virtual mouse.
 //!
 //! The timer's interrupt stands for the device's: it comes at a known moment whatever the
-//! scheduler does, so the delay from that moment to "handled" is the scheduler's alone.
+//! scheduler does, so the delay from that moment to "handled" is the scheduler's alone. A mouse's
+//! reports go through the kernel's input core and carry the time at which they came by there.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -18,6 +19,8 @@ use nix::sys::timerfd::TimerFd;
 use nix::sys::timerfd::TimerFlags;
 use nix::sys::timerfd::TimerSetTimeFlags;
 
+use crate::mouse;
+use crate::mouse::Hand;
 use crate::spin::monotonic_ns;
 use crate::spin::spin;
 
@@ -25,17 +28,30 @@ use crate::spin::spin;
 pub struct InputReader {
     switches: Arc<Switches>,
     thread: JoinHandle<Vec<u64>>,
+    /// Moves until the reader has gone: it looks for its end when it is woken.
+    _hand: Option<Hand>,
 }
 
+/// What the game tells its reader.
 #[derive(Default)]
-struct Switches {
-    counting: AtomicBool,
-    stopping: AtomicBool,
+pub struct Switches {
+    pub counting: AtomicBool,
+    pub stopping: AtomicBool,
 }
 
 impl InputReader {
-    /// Reads `reports_hz` reports a second and works `spins_per_report` on each.
-    pub fn start(reports_hz: u32, spins_per_report: u64) -> Result<Self> {
+    /// Reads `reports_hz` reports a second, of a virtual mouse or a timer, and works `spins_per_report` on each.
+    pub fn start(has_device: bool, reports_hz: u32, spins_per_report: u64) -> Result<Self> {
+        let switches = Arc::new(Switches::default());
+        let seen = Arc::clone(&switches);
+        let reader = std::thread::Builder::new().name("input".into());
+        if has_device {
+            let (mouse, hand) = mouse::plug_in(reports_hz)?;
+            let thread = reader
+                .spawn(move || mouse::read_reports(mouse, spins_per_report, &seen))
+                .context("start the input thread")?;
+            return Ok(Self { switches, thread, _hand: Some(hand) });
+        }
         let period_ns = 1_000_000_000 / u64::from(reports_hz);
         let first_ns = monotonic_ns() + period_ns;
         let timer =
@@ -44,13 +60,10 @@ impl InputReader {
         timer
             .set(Expiration::IntervalDelayed(span(first_ns), span(period_ns)), TimerSetTimeFlags::TFD_TIMER_ABSTIME)
             .context("start the timer for input")?;
-        let switches = Arc::new(Switches::default());
-        let seen = Arc::clone(&switches);
-        let thread = std::thread::Builder::new()
-            .name("input".into())
+        let thread = reader
             .spawn(move || read_reports(&timer, first_ns, period_ns, spins_per_report, &seen))
             .context("start the input thread")?;
-        Ok(Self { switches, thread })
+        Ok(Self { switches, thread, _hand: None })
     }
 
     /// Delays count from now on.

@@ -26,6 +26,7 @@ mod frames;
 mod handover;
 mod input;
 mod jobs;
+mod mouse;
 mod server;
 
 use anyhow::Context;
@@ -75,6 +76,10 @@ struct Args {
           value_parser = clap::value_parser!(u32).range(0..=8000))]
     input_hz: u32,
 
+    /// Make a virtual mouse for them instead of a timer; needs root
+    #[arg(long)]
+    input_device: bool,
+
     /// Print one JSON object instead of text
     #[arg(long)]
     json: bool,
@@ -95,6 +100,7 @@ fn main() -> Result<()> {
         work_us: args.work_us,
         spins_per_ms: args.spins_per_ms.unwrap_or_else(spin::calibrate_spins_per_ms),
         input_hz: args.input_hz,
+        input_device: args.input_device,
         workers: available_cpus(),
     };
     let played = frames::play(&config, args.frames as usize)?;
