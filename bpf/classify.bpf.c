@@ -95,11 +95,15 @@ __hidden void name_role(struct task_struct *p, struct task_ctx *taskc)
 	bool is_thread = p->flags & PF_KTHREAD;
 	char comm[COMM_LEN] = {};
 
-	taskc->class_epoch = CLASS_STALE;
-	taskc->has_critical_name = false;
 	if (bpf_probe_read_kernel_str(comm, sizeof(comm), is_thread ? p->comm : p->group_leader->comm) < 0)
-		return;
+		comm[0] = 0;
 	taskc->has_critical_name = is_thread ? is_critical_thread(comm) : is_critical_process(comm);
+	/*
+	 * Last: at an exec the task may be preempted right here, and enqueue then makes a class of the old name. The
+	 * barrier keeps the compiler from moving it up.
+	 */
+	barrier();
+	taskc->class_epoch = CLASS_STALE;
 }
 
 /* What the task is, apart from how much CPU it uses and who waits for it. */
