@@ -93,11 +93,12 @@ static bool is_critical_thread(const char *comm)
 __hidden void name_role(struct task_struct *p, struct task_ctx *taskc)
 {
 	bool is_thread = p->flags & PF_KTHREAD;
+	bool is_critical = false;
 	char comm[COMM_LEN] = {};
 
-	if (bpf_probe_read_kernel_str(comm, sizeof(comm), is_thread ? p->comm : p->group_leader->comm) < 0)
-		comm[0] = 0;
-	taskc->has_critical_name = is_thread ? is_critical_thread(comm) : is_critical_process(comm);
+	if (bpf_probe_read_kernel_str(comm, sizeof(comm), is_thread ? p->comm : p->group_leader->comm) >= 0)
+		is_critical = is_thread ? is_critical_thread(comm) : is_critical_process(comm);
+	taskc->has_critical_name = is_critical;
 	/*
 	 * Last: at an exec the task may be preempted right here, and enqueue then makes a class of the old name. The
 	 * barrier keeps the compiler from moving it up.

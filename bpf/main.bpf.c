@@ -147,9 +147,8 @@ void BPF_STRUCT_OPS(gamer_enqueue, struct task_struct *p, u64 enq_flags)
 			scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, slice_max_ns, enq_flags);
 			return;
 		}
-		/* It wakes, nobody else can take it and there is nobody to wait for: spare it the way through a queue. */
-		if ((enq_flags & SCX_ENQ_WAKEUP) && may_skip_queues(cpu) && taskc->class_epoch == class_epoch &&
-		    !cpu_ctx_of(cpu)->is_preemptible) {
+		/* It wakes, nobody else can take it and nobody waits: spare it the way through a queue. */
+		if ((enq_flags & SCX_ENQ_WAKEUP) && may_skip_queues(cpu) && taskc->class_epoch == class_epoch) {
 			scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, slice_max_ns, enq_flags);
 			return;
 		}
