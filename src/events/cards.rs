@@ -51,6 +51,11 @@ impl Cards {
         }
     }
 
+    /// True if there are cards that we were told not to listen to: the tracepoint would mix theirs with ours.
+    pub fn has_strangers(&self) -> bool {
+        self.only.is_some() && card::numbers(&self.dev_dri).is_ok_and(|numbers| numbers.len() > 1)
+    }
+
     /// All CRTCs of all of them.
     pub fn crtcs(&self) -> impl Iterator<Item = Crtc> {
         self.open.iter().flat_map(|card| card.crtcs().unwrap_or_default())

@@ -205,12 +205,13 @@ impl Clock {
 
     fn end_sample(&mut self, sample: &Sample, scheduler: &mut Scheduler) {
         let vblanks = scheduler.vblanks();
+        let has_strangers = self.cards.has_strangers();
         let heard = sample.crtcs.iter().map(|crtc| {
             let index = crtc.id.crtc as usize % CRTCS_MAX;
             Heard {
                 crtc: crtc.id,
                 mode_hz: crtc.mode_hz.unwrap_or_default(),
-                tracepoint: vblanks[index].wrapping_sub(sample.vblanks_before[index]),
+                tracepoint: if has_strangers { 0 } else { vblanks[index] - sample.vblanks_before[index] },
                 card_events: sample.card_events.get(&crtc.id).copied().unwrap_or_default(),
                 counter: sample.counters.get(&crtc.id).copied().unwrap_or_default(),
             }
