@@ -9,6 +9,7 @@ fn main() -> anyhow::Result<()> {
         .enable_skel("bpf/main.bpf.c", "bpf")
         .add_source("bpf/tunables.bpf.c")
         .add_source("bpf/family.bpf.c")
+        .add_source("bpf/news.bpf.c")
         .add_source("bpf/classify.bpf.c")
         .add_source("bpf/account.bpf.c")
         .add_source("bpf/place.bpf.c")

@@ -25,7 +25,6 @@ __hidden void charge(struct task_struct *p, struct task_ctx *taskc, u64 now_ns)
 	u64 ran_ns = p->se.sum_exec_runtime - taskc->charged_until_ns;
 	u64 on_rq_ns = ran_ns + waited_until_ns - taskc->waited_until_ns;
 	u64 elapsed_ns = now_ns - taskc->bucket_at_ns;
-
 	u64 slept_ns = elapsed_ns > on_rq_ns ? elapsed_ns - on_rq_ns : 0;
 
 	if (!nr_leases)

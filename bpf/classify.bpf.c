@@ -145,8 +145,10 @@ int BPF_PROG(on_exec, struct task_struct *p)
 {
 	struct task_ctx *taskc = task_ctx_of(p);
 
-	if (taskc)
+	if (taskc) {
 		name_role(p, taskc);
+		tell_member(p, taskc);
+	}
 	return 0;
 }
 

@@ -11,8 +11,10 @@
  * order of birth, and a child that is born while we walk either inherits or comes later in the list.
  * A lease that ends clears its slot; the id in the tasks then matches nothing, so nobody is visited.
  *
+ * A game that a launcher starts from elsewhere joins when it is pinned: adopt is begin_lease with the game as the root.
+ *
  * Limits: a process that was orphaned before the lease reached the kernel has no link to the wrapper
- * any more and stays outside.
+ * any more and stays outside until it is pinned.
  */
 #include "gamer.bpf.h"
 
@@ -95,6 +97,7 @@ int begin_lease(struct gr_begin_lease *begin)
 		if (taskc) {
 			taskc->family = begin->id;
 			taskc->class_epoch = CLASS_STALE;
+			tell_member(p, taskc);
 			nr_marked++;
 		}
 	}

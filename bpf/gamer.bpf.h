@@ -238,6 +238,9 @@ static inline u32 nr_shared_of(u32 node)
 __hidden struct gr_lease *live_lease_of(struct task_ctx *taskc);
 __hidden void inherit_from_forker(struct task_ctx *taskc);
 
+/* news.bpf.c: tells user space of @p, if it is a process of a live lease's family. */
+__hidden void tell_member(struct task_struct *p, struct task_ctx *taskc);
+
 /* classify.bpf.c: what is this task to the game? refresh_class() charges it, and looks again if the epoch moved. */
 __hidden void name_role(struct task_struct *p, struct task_ctx *taskc);
 __hidden void refresh_class(struct task_struct *p, struct task_ctx *taskc, u64 now_ns);

@@ -125,6 +125,13 @@ struct gr_event {
 	u32 pad;
 };
 
+/* A process of a lease's family that was born or has become another program; see news.bpf.c. */
+struct gr_member {
+	u64 born_ns;	/* CLOCK_BOOTTIME; with the TGID it names one process for good */
+	u32 lease_id;
+	s32 tgid;	/* in the initial PID namespace */
+};
+
 /* Argument of the longest_wait program. */
 struct gr_longest_wait {
 	u64 wait_ns;	/* out: how long the head of the slowest queue has waited */
@@ -166,6 +173,7 @@ GR_ASSERT_SIZE(struct gr_lease, 16);
 GR_ASSERT_SIZE(struct gr_begin_lease, 24);
 GR_ASSERT_SIZE(struct gr_explain_task, 16);
 GR_ASSERT_SIZE(struct gr_event, 8);
+GR_ASSERT_SIZE(struct gr_member, 16);
 GR_ASSERT_SIZE(struct gr_longest_wait, 8);
 GR_ASSERT_SIZE(struct gr_load, 16);
 GR_ASSERT_SIZE(struct gr_place, 20);

@@ -168,6 +168,7 @@ void BPF_STRUCT_OPS(gamer_enqueue, struct task_struct *p, u64 enq_flags)
 	}
 	queue_task(p, taskc, now_ns, enq_flags);
 	arm_wakeup_timer();
+
 	/* Nobody has looked for an idle CPU yet if it comes back from running. The timer will, if that is enough. */
 	if (!__COMPAT_is_enq_cpu_selected(enq_flags) && p->nr_cpus_allowed > 1) {
 		if (!taskc->is_urgent && may_defer_wakeup()) {

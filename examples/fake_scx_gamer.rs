@@ -1,13 +1,16 @@
 //! Stands in for scx_gamer in tests: speaks the session protocol and schedules nothing.
 //!
-//! `FAKE_SCX_GAMER` says how it behaves, `FAKE_SCX_GAMER_NOTES` names a file that tells how it was started.
+//! `FAKE_SCX_GAMER` says how it behaves, `FAKE_SCX_GAMER_NOTES` names a file that tells how it was started. With `--listen
+//! PATH` it stands in for the service, one session after the other.
 
 use std::env;
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
+use std::os::fd::FromRawFd;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::exit;
 use std::thread::sleep;
 use std::time::Duration;
@@ -18,6 +21,15 @@ use nix::poll::PollTimeout;
 use nix::poll::poll;
 use nix::sys::signal::Signal;
 use nix::sys::signal::raise;
+use nix::sys::socket::AddressFamily;
+use nix::sys::socket::Backlog;
+use nix::sys::socket::SockFlag;
+use nix::sys::socket::SockType;
+use nix::sys::socket::UnixAddr;
+use nix::sys::socket::accept4;
+use nix::sys::socket::bind;
+use nix::sys::socket::listen;
+use nix::sys::socket::socket;
 use nix::unistd::getpgrp;
 use scx_gamer_run::session::protocol::ErrorKind;
 use scx_gamer_run::session::protocol::Event;
@@ -32,16 +44,33 @@ const FOR_EVER: Duration = Duration::from_secs(60);
 fn main() -> anyhow::Result<()> {
     let behaviour = env::var("FAKE_SCX_GAMER").unwrap_or_default();
     take_notes()?;
-    let session = Transport::from(io::stdin().as_fd().try_clone_to_owned()?);
-    match behaviour.as_str() {
+    match env::args_os().skip_while(|word| word != "--listen").nth(1) {
+        Some(path) => listen_at(Path::new(&path), &behaviour),
+        None => behave(&Transport::from(io::stdin().as_fd().try_clone_to_owned()?), &behaviour),
+    }
+}
+
+fn listen_at(path: &Path, behaviour: &str) -> anyhow::Result<()> {
+    let listener = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)?;
+    bind(listener.as_raw_fd(), &UnixAddr::new(path)?)?;
+    listen(&listener, Backlog::new(1)?)?;
+    loop {
+        let accepted = accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK)?;
+        // SAFETY: the kernel has just made this descriptor for us.
+        behave(&Transport::from(unsafe { OwnedFd::from_raw_fd(accepted) }), behaviour)?;
+    }
+}
+
+fn behave(session: &Transport, behaviour: &str) -> anyhow::Result<()> {
+    match behaviour {
         "fails" => exit(1),
         "prints garbage" => {
             nix::unistd::write(session.as_fd(), b"\x7fELF no JSON at all")?;
-            sleep_until_closed(&session);
+            sleep_until_closed(session);
         }
-        "is mute" => sleep_until_closed(&session),
+        "is mute" => sleep_until_closed(session),
         "hangs" => sleep(FOR_EVER),
-        _ => serve(&session, &behaviour)?,
+        _ => serve(session, behaviour)?,
     }
     Ok(())
 }
@@ -69,18 +98,32 @@ fn serve(session: &Transport, behaviour: &str) -> anyhow::Result<()> {
                 let hint = Some("boot another kernel".to_owned());
                 say(Event::Error { kind: ErrorKind::Kernel, message: "this kernel has no sched_ext".to_owned(), hint });
             }
+            Received::Message(Request::Acquire { tuning, .. }, _)
+                if behaviour == "is untunable" && !tuning.is_empty() =>
+            {
+                let message = format!("no such tuning: {tuning:?}");
+                say(Event::Error { kind: ErrorKind::Tuning, message, hint: None });
+            }
             Received::Message(Request::Acquire { .. }, _) => {
-                say(Event::Attached {
+                let attached = Event::Attached {
                     scheduler: "gamer".to_owned(),
                     attach_ms: 812,
                     input_source: "seen in the kernel".to_owned(),
                     frame_source: "off".to_owned(),
-                });
+                    is_tuned_otherwise: behaviour == "is shared",
+                };
+                let ended = |retry_ms| Event::Ended { message: "the kernel threw gamer out".to_owned(), retry_ms };
+                say(attached.clone());
                 match behaviour {
                     "dies" => raise(Signal::SIGKILL)?,
-                    "is thrown out" => say(Event::Ended { message: "the kernel threw gamer out".to_owned() }),
+                    "is thrown out" => say(ended(None)),
+                    "comes back" => [ended(Some(1000)), attached].into_iter().for_each(say),
                     _ => {}
                 }
+            }
+            Received::Message(Request::Release, _) if behaviour == "keeps silent" => {}
+            Received::Message(Request::Release, _) => {
+                say(Event::Released { is_kept_for_others: behaviour == "is shared" })
             }
             Received::Message(Request::SetForeground, pidfd) => say(Event::Foreground { tgid: tgid(pidfd)? }),
             Received::Message(..) | Received::Nothing => {}

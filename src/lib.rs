@@ -3,6 +3,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`events`] | what the player and the display do, as it reaches the scheduler |
+//! | [`files`] | small files, read without waiting |
 //! | [`game`] | which process is the game |
 //! | [`sched`] | the BPF scheduler as one Rust value: attaching makes it, dropping it detaches |
 //! | [`service`] | root's side: who holds the scheduler, and for how long |
@@ -10,6 +11,7 @@
 //! | [`wrapper`] | the player's side: lease, game, exit status |
 
 pub mod events;
+pub mod files;
 pub mod game;
 pub mod sched;
 pub mod service;

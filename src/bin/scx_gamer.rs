@@ -14,7 +14,9 @@ fn main() -> ExitCode {
         sysfs: Path::new("/sys"),
         procfs: Path::new("/proc"),
         dev: Path::new("/dev"),
+        run: Path::new("/run"),
         metrics: Path::new("/var/run/scx/root/stats"),
+        state: Path::new("/var/lib/scx-gamer"),
     };
     service::run(&options, roots)
 }

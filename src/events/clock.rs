@@ -211,7 +211,8 @@ impl Clock {
             Heard {
                 crtc: crtc.id,
                 mode_hz: crtc.mode_hz.unwrap_or_default(),
-                tracepoint: if has_strangers { 0 } else { vblanks[index] - sample.vblanks_before[index] },
+                // A race between two CPUs may set a count back.
+                tracepoint: if has_strangers { 0 } else { vblanks[index].saturating_sub(sample.vblanks_before[index]) },
                 card_events: sample.card_events.get(&crtc.id).copied().unwrap_or_default(),
                 counter: sample.counters.get(&crtc.id).copied().unwrap_or_default(),
             }
@@ -277,7 +278,7 @@ impl Clock {
             return;
         }
         let nr_frames = self.nr_frames_of_source(scheduler);
-        let (new, elapsed) = (nr_frames.wrapping_sub(self.seen.nr_frames), self.seen.at.elapsed());
+        let (new, elapsed) = (nr_frames.saturating_sub(self.seen.nr_frames), self.seen.at.elapsed());
         if new > 0 {
             self.hz = new as f64 / elapsed.as_secs_f64();
             self.seen = Seen { at: Instant::now(), nr_frames };

@@ -1,7 +1,11 @@
 //! Which source tells when a frame begins: a choice among what was heard.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
+
+/// Rates that a display could have, in hertz: a timer is set to no other, whoever names it.
+pub const RATES_HZ: RangeInclusive<f64> = 1.0..=1000.0;
 
 /// A CRTC: what scans frames out to a display.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -99,7 +103,7 @@ pub fn choose(heard: &[Heard]) -> Source {
     let fastest = heard.iter().max_by(|a, b| a.mode_hz.total_cmp(&b.mode_hz));
     match (firing, fastest) {
         (Some((source, _)), _) => source,
-        (None, Some(one)) if one.mode_hz > 0.0 => Source::ModeTimer { crtc: one.crtc, hz: one.mode_hz },
+        (None, Some(one)) if RATES_HZ.contains(&one.mode_hz) => Source::ModeTimer { crtc: one.crtc, hz: one.mode_hz },
         _ => Source::Nothing,
     }
 }
@@ -150,7 +154,9 @@ mod tests {
     fn one_event_in_a_short_sample_is_enough_and_none_is_none() {
         assert_eq!(choose(&[heard(crtc(0, 0), 0, 1)]), Source::CardEvents(crtc(0, 0)));
         assert_eq!(choose(&[]), Source::Nothing);
-        assert_eq!(choose(&[Heard { mode_hz: 0.0, ..heard(crtc(0, 0), 0, 0) }]), Source::Nothing);
+        for mode_hz in [0.0, 0.5, 1e6, f64::INFINITY] {
+            assert_eq!(choose(&[Heard { mode_hz, ..heard(crtc(0, 0), 0, 0) }]), Source::Nothing, "{mode_hz}");
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@ use nix::sys::epoll::EpollEvent;
 use nix::sys::epoll::EpollFlags;
 
 use super::Origin;
+use crate::files;
 
 /// What an input device can do, as far as that tells whether a hand is on it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,10 +49,33 @@ impl Kind {
         }
     }
 
+    /// As sysfs describes the device to everybody, in the directory of its `capabilities`.
+    ///
+    /// # Errors
+    /// The description can't be read, or is none.
+    pub fn in_sysfs(directory: &Path) -> io::Result<Self> {
+        let events = lowest_bits(&directory.join("capabilities/ev"))?;
+        let properties = lowest_bits(&directory.join("properties"))?;
+        let has = |kind: EventType| events & (1 << kind.0) != 0;
+        Ok(Self {
+            has_keys: has(EventType::KEY),
+            is_relative: has(EventType::RELATIVE),
+            is_absolute: has(EventType::ABSOLUTE),
+            is_accelerometer: properties & (1 << PropType::ACCELEROMETER.0) != 0,
+        })
+    }
+
     /// Whether its events open windows; `is_by_hand()` in `bpf/events.bpf.c` says the same.
     pub fn is_by_hand(self) -> bool {
         !self.is_accelerometer && (self.has_keys || self.is_relative)
     }
+}
+
+/// The last word of a bitmap in sysfs, which has the highest bits first.
+fn lowest_bits(path: &Path) -> io::Result<u64> {
+    let text = files::read_text(path)?;
+    let last = text.split_ascii_whitespace().last().unwrap_or_default();
+    u64::from_str_radix(last, 16).map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))
 }
 
 /// Every device file in `dev_input`, `/dev/input` outside of tests, in the order of names.
@@ -169,6 +193,29 @@ mod tests {
         ] {
             assert_eq!(kind.is_by_hand(), is_by_hand, "{what}");
         }
+    }
+
+    #[test]
+    fn sysfs_tells_the_kind_of_a_device_to_who_may_not_open_it() {
+        let dir = tempfile::tempdir().expect("make a directory");
+        fs::create_dir(dir.path().join("capabilities")).expect("make a directory");
+        let in_sysfs = |events: &str, properties: &str| {
+            fs::write(dir.path().join("capabilities/ev"), events).expect("write");
+            fs::write(dir.path().join("properties"), properties).expect("write");
+            Kind::in_sysfs(dir.path())
+        };
+        let keyboard = Kind { has_keys: true, ..NOTHING };
+        let mouse = Kind { has_keys: true, is_relative: true, ..NOTHING };
+        let sensor = Kind { is_absolute: true, is_accelerometer: true, ..NOTHING };
+        assert_eq!(in_sysfs("120013\n", "0\n").expect("a keyboard"), keyboard);
+        assert_eq!(in_sysfs("17\n", "0\n").expect("a mouse"), mouse);
+        assert_eq!(in_sysfs("9\n", "40\n").expect("a motion sensor"), sensor);
+        assert_eq!(in_sysfs("1 21\n", "0\n").expect("two words"), NOTHING);
+        for nonsense in ["", "keys", "-1"] {
+            assert!(in_sysfs(nonsense, "0").is_err(), "{nonsense:?}");
+        }
+        fs::remove_file(dir.path().join("properties")).expect("remove");
+        assert!(Kind::in_sysfs(dir.path()).is_err());
     }
 
     #[test]

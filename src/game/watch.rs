@@ -1,7 +1,8 @@
 //! When to look again, and a pidfd for what was chosen.
 //!
 //! While nothing is pinned we look often at first and ever less; a stable game is looked at every 5 s, and its exit
-//! wakes us through its pidfd.
+//! wakes us through its pidfd. What the kernel tells of the family brings a look forward. All looks are within a budget:
+//! short programs could be pinned one after another, and looked for as often.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -9,6 +10,7 @@ use std::os::fd::BorrowedFd;
 use std::os::fd::FromRawFd;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::poll::PollFd;
@@ -16,17 +18,22 @@ use nix::poll::PollFlags;
 use nix::poll::PollTimeout;
 use nix::poll::poll;
 
+use crate::game::budget::Budget;
+use crate::game::lineage::Search;
 use crate::game::names::ExePattern;
+use crate::game::proc::ProcFs;
 use crate::game::score::Choice;
 use crate::game::score::choose;
 use crate::game::tree::Family;
 use crate::game::tree::Identity;
-use crate::game::tree::ProcFs;
 
 const SEARCH_FIRST: Duration = Duration::from_millis(50);
 const SEARCH_LAST: Duration = Duration::from_secs(2);
 const STABLE_FIRST: Duration = Duration::from_secs(1);
 const STABLE_LAST: Duration = Duration::from_secs(5);
+/// A stable game is not looked at more often than this, whatever its family does: a challenger has to prove itself for
+/// seconds anyway.
+const DISTURBED: Duration = Duration::from_millis(500);
 const CHALLENGED: Duration = Duration::from_millis(500);
 
 /// How the game is found.
@@ -64,17 +71,28 @@ pub struct Watch {
     family: Family,
     choice: Choice,
     pinned: Option<(Identity, OwnedFd)>,
+    budget: Budget,
+    looked_at: Duration,
     pause: Duration,
     next_look: Option<Duration>,
 }
 
 impl Watch {
-    /// Begins at the game's first process.
+    /// Begins with a look.
     #[must_use]
-    pub fn new(procfs: ProcFs, finder: Finder, root_pid: i32) -> Self {
+    pub fn new(procfs: ProcFs, finder: Finder, search: Search) -> Self {
         let next_look = if matches!(finder, Finder::Nobody) { None } else { Some(Duration::ZERO) };
-        let family = Family::of(root_pid);
-        Self { procfs, finder, family, choice: Choice::default(), pinned: None, pause: Duration::ZERO, next_look }
+        Self {
+            procfs,
+            finder,
+            family: Family::new(search),
+            choice: Choice::default(),
+            pinned: None,
+            budget: Budget::default(),
+            looked_at: Duration::ZERO,
+            pause: Duration::ZERO,
+            next_look,
+        }
     }
 
     /// When to call [`Watch::look`] next; `None` if never.
@@ -95,37 +113,59 @@ impl Watch {
         self.pinned.as_ref().map(|(id, _)| id.pid)
     }
 
-    /// Looks if it is time to, or if the pinned game has ended. `now` is the time since the game was spawned.
+    /// Looks if it is time to, which the end of the pinned game brings forward. `now` is the time since the game was spawned.
     ///
     /// # Errors
     /// When the process directory can't be read; the search goes on at the next look.
     pub fn look(&mut self, now: Duration) -> io::Result<Option<Change>> {
-        let ended = self.pinned().is_some_and(has_ended);
-        if ended {
-            self.pause = Duration::ZERO;
-        }
-        if !ended && self.next_look.is_none_or(|at| now < at) {
-            return Ok(None);
-        }
         let before = self.pinned.as_ref().map(|(id, _)| *id);
-        if ended {
+        if self.pinned().is_some_and(has_ended) {
             self.pinned = None;
+            self.pause = Duration::ZERO;
+            self.next_look = self.next_look.map(|_| self.budget.next_look(now));
         }
-        let found = self.find(now);
-        self.next_look = match self.finder {
-            Finder::Process(_) | Finder::Nobody => None,
-            Finder::Family | Finder::Matching(_) => {
-                self.pause = pause_after(&self.choice, before, self.pause);
-                Some(now + self.pause)
-            }
-        };
-        let name = found?;
+        let is_time = self.next_look.is_some_and(|at| at <= now);
+        let name = if is_time { self.find_and_pay(now, before)? } else { None };
         let after = self.pinned.as_ref().map(|(id, _)| *id);
         Ok(match after {
             _ if after == before => None,
             Some(id) => Some(Change::Pinned { pid: id.pid, name: name.unwrap_or_default() }),
             None => Some(Change::Unpinned),
         })
+    }
+
+    /// Looks, and says when to look next.
+    fn find_and_pay(&mut self, now: Duration, before: Option<Identity>) -> io::Result<Option<String>> {
+        let began = Instant::now();
+        let found = self.find(now);
+        let cost = began.elapsed();
+        self.budget.spend(cost, now + cost);
+        self.looked_at = now;
+        self.next_look = match self.finder {
+            Finder::Process(_) | Finder::Nobody => None,
+            Finder::Family | Finder::Matching(_) => {
+                self.pause = pause_after(&self.choice, before, self.pause);
+                Some(self.budget.next_look(now + self.pause))
+            }
+        };
+        found
+    }
+
+    /// Processes have joined the family or have become other programs; those `members` among them are known to the kernel.
+    /// Brings the next look forward.
+    pub fn family_changed(&mut self, now: Duration, members: &[Identity]) {
+        self.family.remember(members.iter().copied());
+        let soonest = match self.pinned {
+            Some(_) => now.max(self.looked_at + DISTURBED),
+            None => now,
+        };
+        self.next_look = self.next_look.map(|at| at.min(self.budget.next_look(soonest)));
+    }
+
+    /// Members of the family that the kernel part has to be told of, see [`Family::outsiders`].
+    #[must_use]
+    pub fn outsiders(&self) -> &[Identity] {
+        self.family.outsiders()
     }
 
     /// Brings [`Watch::pinned`] up to date and names it.
@@ -170,7 +210,10 @@ fn pause_after(choice: &Choice, before: Option<Identity>, pause: Duration) -> Du
 }
 
 /// Opens a pidfd of exactly this process, not of one that got its PID since.
-fn open_pidfd(procfs: &ProcFs, id: Identity) -> io::Result<OwnedFd> {
+///
+/// # Errors
+/// ESRCH when that one has gone, and as [`pidfd_open`].
+pub fn open_pidfd(procfs: &ProcFs, id: Identity) -> io::Result<OwnedFd> {
     let pidfd = pidfd_open(id.pid)?;
     if procfs.identity(id.pid) != Some(id) {
         return Err(Errno::ESRCH.into());
@@ -200,6 +243,8 @@ pub fn has_ended(pidfd: BorrowedFd) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::game::lineage::Root;
+    use crate::game::marks::Marks;
     use std::ffi::OsStr;
     use std::process::Child;
     use std::process::Command;
@@ -218,7 +263,9 @@ mod tests {
     }
 
     fn watch(finder: Finder) -> Watch {
-        Watch::new(ProcFs::at("/proc"), finder, std::process::id() as i32)
+        let own = ProcFs::at("/proc").identity(std::process::id() as i32).expect("ourselves");
+        let root = Root::Game(own);
+        Watch::new(ProcFs::at("/proc"), finder, Search { root, marks: Marks::default(), since_ticks: 0 })
     }
 
     #[test]
@@ -273,10 +320,35 @@ mod tests {
         let (ends, stays) = if before.0 == first_pid { (first, second) } else { (second, first) };
         assert_eq!(watch.look(at(1)).expect("too early"), None);
         end(ends);
+        watch.budget = Budget::default(); // however slow the machine was
         let after = pinned(watch.look(at(2)).expect("look"));
         assert_eq!(after, (if before.0 == first_pid { second_pid } else { first_pid }, "unique-game".to_owned()));
         end(stays);
+        watch.budget = Budget::default();
         assert_eq!(watch.look(at(3)).expect("look"), Some(Change::Unpinned));
+    }
+
+    #[test]
+    fn an_end_is_told_at_once_but_a_look_for_the_next_waits_for_its_budget() {
+        let mut watch = watch(Finder::Family);
+        watch.budget.spend(at(500), at(0));
+        let (soonest, child) = (watch.budget.next_look(at(0)), sleeper());
+        let id = ProcFs::at("/proc").identity(child.id() as i32).expect("the child");
+        watch.pin(Some(id));
+        watch.next_look = Some(soonest);
+        end(child);
+        assert_eq!(watch.look(at(1)).expect("no look"), Some(Change::Unpinned));
+        assert!(watch.pinned().is_none(), "a descriptor that stays readable would keep us awake");
+        assert_eq!(watch.next_look(), Some(soonest));
+        assert_eq!(watch.looked_at, Duration::ZERO);
+    }
+
+    #[test]
+    fn no_look_begins_before_the_ones_so_far_are_paid_for() {
+        let mut watch = watch(Finder::Matching(ExePattern::parse(OsStr::new("no-such-game")).expect("pattern")));
+        watch.budget.spend(at(500), at(0));
+        assert_eq!(watch.look(at(1)).expect("look"), None);
+        assert!(watch.next_look() >= Some(at(9000)), "{:?}", watch.next_look());
     }
 
     #[test]

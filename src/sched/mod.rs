@@ -1,6 +1,8 @@
 //! The BPF scheduler as one Rust value: [`Scheduler::attach`] puts it into the kernel, dropping it takes it out.
 
+pub mod btf;
 mod end;
+mod family;
 mod futex;
 mod ready;
 mod sample;
@@ -29,8 +31,12 @@ use libbpf_rs::RingBufferBuilder;
 use libbpf_rs::libbpf_sys;
 use scx_utils::scx_ops_attach;
 
+pub use self::end::End;
+pub use self::family::Member;
 pub use self::ready::NotReady;
 pub use self::ready::SchedExtDir;
+pub use self::ready::is_ours;
+pub use self::ready::kernel_release;
 use self::skel::BpfSkel;
 use self::skel::BpfSkelBuilder;
 use self::skel::OpenBpfSkel;
@@ -57,6 +63,12 @@ const DETACH_WAIT: Duration = Duration::from_secs(2);
 pub struct LeaseId(u32);
 
 impl LeaseId {
+    /// That of nobody.
+    #[cfg(test)]
+    pub(crate) fn none() -> Self {
+        Self(0)
+    }
+
     fn slot(self) -> usize {
         self.0 as usize % LEASES_MAX
     }
@@ -118,11 +130,13 @@ pub struct Scheduler {
     // The order is the order of dropping: out of the kernel first, then its maps and programs.
     link: Option<Link>,
     exit_events: RingBuffer<'static>,
+    family_news: family::News,
     futex_watch: Option<futex::Watch>,
     skel: BpfSkel<'static>,
     sched_ext: SchedExtDir,
     nr_leases_ever: u32,
     nr_cpus: usize,
+    weak_cpus: Vec<usize>,
 }
 
 impl Scheduler {
@@ -131,7 +145,16 @@ impl Scheduler {
     /// # Errors
     /// [`NotReady`], in words for the player; nothing stays behind.
     pub fn attach(tunables: &Tunables, sysfs: &Path) -> Result<Self, NotReady> {
-        Self::attach_to(&Machine::read(&tunables.primary_domain, sysfs)?, tunables, sysfs)
+        Self::attach_while(tunables, sysfs, || true)
+    }
+
+    /// As [`Scheduler::attach`], unless `is_wanted` says no once everything is loaded, which takes a while: who asked may
+    /// have gone, and a machine should not change hands for nobody.
+    ///
+    /// # Errors
+    /// The same, and [`NotReady::Unwanted`].
+    pub fn attach_while(tunables: &Tunables, sysfs: &Path, is_wanted: impl Fn() -> bool) -> Result<Self, NotReady> {
+        Self::attach_if(&Machine::read(&tunables.primary_domain, sysfs)?, tunables, sysfs, is_wanted)
     }
 
     /// As [`Scheduler::attach`], for a machine that the caller describes.
@@ -139,17 +162,38 @@ impl Scheduler {
     /// # Errors
     /// The same.
     pub fn attach_to(machine: &Machine, tunables: &Tunables, sysfs: &Path) -> Result<Self, NotReady> {
+        Self::attach_if(machine, tunables, sysfs, || true)
+    }
+
+    fn attach_if(
+        machine: &Machine,
+        tunables: &Tunables,
+        sysfs: &Path,
+        is_wanted: impl Fn() -> bool,
+    ) -> Result<Self, NotReady> {
         let sched_ext = SchedExtDir::at(sysfs);
         sched_ext.check()?;
-        let mut skel = load(tunables, machine, sysfs).map_err(explain_load_failure)?;
+        let mut skel = load(tunables, machine, sysfs)?;
         let exit_events = watch_exit(&skel)?;
+        let family_news = family::News::watch(&skel)?;
+        if !is_wanted() {
+            return Err(NotReady::Unwanted);
+        }
         let link = scx_ops_attach!(skel, gamer_ops)?;
-        let nr_cpus = machine.places.len();
-        let attached =
-            Self { link: Some(link), exit_events, futex_watch: None, skel, sched_ext, nr_leases_ever: 0, nr_cpus };
+        let attached = Self {
+            link: Some(link),
+            exit_events,
+            family_news,
+            futex_watch: None,
+            skel,
+            sched_ext,
+            nr_leases_ever: 0,
+            nr_cpus: machine.places.len(),
+            weak_cpus: machine.weak_cpus(),
+        };
         let state = attached.sched_ext.state();
         if state.as_deref() != Some("enabled") {
-            let why = attached.end_reason().unwrap_or_else(|| "no reason given".to_owned());
+            let why = attached.end().unwrap_or_else(End::without_reason).reason;
             return Err(anyhow!("the kernel reports {state:?} after attaching: {why}").into());
         }
         Ok(attached)
@@ -160,54 +204,9 @@ impl Scheduler {
         self.sched_ext.scheduler().unwrap_or_else(|| "gamer".to_owned())
     }
 
-    /// Makes the process `root_tgid` (initial PID namespace) a game's family, with all its descendants that were born
-    /// after `since_boot_ns` (CLOCK_BOOTTIME) or are yet to be.
-    ///
-    /// # Errors
-    /// All leases are taken, or the kernel refuses to run the marking program.
-    pub fn begin_lease(&mut self, root_tgid: i32, since_boot_ns: u64) -> anyhow::Result<LeaseId> {
-        let slots = LEASES_MAX as u32;
-        let leases = &mut self.bss().leases;
-        let slot = leases.iter().position(|lease| lease.id == 0).context("all leases are taken")?;
-        // Never twice the same id, and the slot is its remainder; ids start above 0, which means none.
-        self.nr_leases_ever += 1;
-        let id = LeaseId(self.nr_leases_ever * slots + slot as u32);
-        let lease = &mut self.bss().leases[slot];
-        lease.root_tgid = root_tgid;
-        lease.foreground_tgid = 0;
-        publish(&mut lease.id, id.0);
-        self.leases_changed(1);
-
-        let mut begin = intf::gr_begin_lease { since_boot_ns, id: id.0, root_tgid, nr_marked: 0, pad: 0 };
-        if let Err(error) = run_syscall(&self.skel.progs.begin_lease, &mut begin) {
-            self.end_lease(id);
-            return Err(error.context("mark the game's processes"));
-        }
-        log::debug!("lease {} of TGID {root_tgid} begins with {} tasks", id.0, begin.nr_marked);
-        Ok(id)
-    }
-
-    /// Ends a lease: its family is nobody in particular from now on.
-    pub fn end_lease(&mut self, id: LeaseId) {
-        if self.bss().leases[id.slot()].id == id.0 {
-            self.set_foreground(id, None);
-            publish(&mut self.bss().leases[id.slot()].id, 0);
-            self.leases_changed(-1);
-        }
-    }
-
-    /// Pins the game of a lease, or un-pins it.
-    pub fn set_foreground(&mut self, id: LeaseId, tgid: Option<i32>) {
-        let bss = self.bss();
-        publish(&mut bss.leases[id.slot()].foreground_tgid, tgid.unwrap_or(0));
-        bss.nr_pinned = bss.leases.iter().filter(|lease| lease.id != 0 && lease.foreground_tgid != 0).count() as u32;
-        let has_game = bss.nr_pinned > 0;
-        self.leases_changed(0);
-        if has_game != self.futex_watch.is_some() {
-            self.futex_watch = has_game.then(|| futex::Watch::attach(&self.skel)).and_then(|watch| {
-                watch.inspect_err(|why| log::warn!("{why:#}; a lock that the game waits for is not boosted")).ok()
-            });
-        }
+    /// CPUs where the game does not belong; none on a machine whose CPUs are alike.
+    pub fn weak_cpus(&self) -> &[usize] {
+        &self.weak_cpus
     }
 
     /// What the BPF side takes thread `pid` (initial PID namespace) for; `None` when there is no such thread.
@@ -263,14 +262,14 @@ impl Scheduler {
         unsafe { BorrowedFd::borrow_raw(self.exit_events.epoll_fd()) }
     }
 
-    /// Why the kernel has disabled the scheduler, in one sentence; `None` while it runs.
-    pub fn end_reason(&self) -> Option<String> {
-        end::end_reason(&self.skel.maps.data_data.as_deref().expect("BUG: no data after load").uei)
+    /// How the kernel has disabled the scheduler; `None` while it runs.
+    pub fn end(&self) -> Option<End> {
+        end::end(&self.skel.maps.data_data.as_deref().expect("BUG: no data after load").uei)
     }
 
     /// Prints the kernel's dump of the moment in which it failed us, if there is one, to stderr.
     pub fn print_dump(&self) {
-        // Its one sentence is what end_reason() tells.
+        // Its one sentence is what end() tells.
         let _ = scx_utils::uei_read!(&self.skel, uei).report();
     }
 
@@ -293,23 +292,19 @@ impl Scheduler {
     fn bss(&mut self) -> &mut skel::Bss {
         self.skel.maps.bss_data.as_deref_mut().expect("BUG: no bss after load")
     }
-
-    /// Makes every task look at its class again. Comes after the change that it announces.
-    fn leases_changed(&mut self, by: i32) {
-        let bss = self.bss();
-        bss.nr_leases = bss.nr_leases.wrapping_add_signed(by);
-        let next = bss.class_epoch.wrapping_add(1).max(1);
-        publish(&mut bss.class_epoch, next);
-    }
 }
 
 /// Opens, fills in and loads the BPF object, without the programs that see events where the kernel refuses one of them.
-fn load(tunables: &Tunables, machine: &Machine, sysfs: &Path) -> anyhow::Result<BpfSkel<'static>> {
+fn load(tunables: &Tunables, machine: &Machine, sysfs: &Path) -> Result<BpfSkel<'static>, NotReady> {
     let seeing = load_with(tunables, machine, |skel| sources::choose(skel, tunables, sysfs));
-    seeing.or_else(|why| {
-        log::debug!("loading once more without the programs that see events: {why:#}");
-        load_with(tunables, machine, sources::choose_none)
-    })
+    match seeing.map_err(explain_load_failure) {
+        // What has another name fails for the scheduler itself as well.
+        Err(NotReady::Failed(why)) => {
+            log::debug!("loading once more without the programs that see events: {why:#}");
+            load_with(tunables, machine, sources::choose_none).map_err(explain_load_failure)
+        }
+        outcome => outcome,
+    }
 }
 
 fn load_with(
@@ -347,7 +342,7 @@ fn watch_exit(skel: &BpfSkel<'_>) -> anyhow::Result<RingBuffer<'static>> {
 /// Tells the two failures that a player can act upon from the others.
 fn explain_load_failure(error: anyhow::Error) -> NotReady {
     let release = ready::kernel_release();
-    if !scx_utils::compat::malformed_scx_kfuncs().is_empty() {
+    if btf::is_broken() {
         return NotReady::BrokenBtf { release };
     }
     let is_denied = |cause: &(dyn std::error::Error + 'static)| {

@@ -1,10 +1,10 @@
 //! Can a scheduler attach here? Asked before the kernel answers with a bare errno.
 
 use std::fmt;
-use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
 
+use crate::files;
 use crate::session::protocol::ErrorKind;
 
 /// Why the scheduler can't attach, in the player's words.
@@ -26,6 +26,22 @@ pub enum NotReady {
     OtherScheduler {
         /// Its name, as the kernel lists it.
         name: String,
+        /// Why it is left there, where that was decided.
+        why: Option<String>,
+    },
+    /// Whoever asked for it has gone.
+    Unwanted,
+    /// As many leases are held as may be.
+    TooMany {
+        /// So many may be.
+        most: usize,
+        /// By whom.
+        whose: &'static str,
+    },
+    /// The kernel has ended it too often for those who hold it.
+    GivenUp {
+        /// Why, the last time.
+        why: String,
     },
     /// Anything else, told by the step that failed.
     Failed(anyhow::Error),
@@ -38,7 +54,8 @@ impl NotReady {
             Self::NoSchedExt { .. } | Self::BrokenBtf { .. } => ErrorKind::Kernel,
             Self::Privilege => ErrorKind::Privilege,
             Self::OtherScheduler { .. } => ErrorKind::OtherScheduler,
-            Self::Failed(_) => ErrorKind::Attach,
+            Self::TooMany { .. } => ErrorKind::Limit,
+            Self::Unwanted | Self::GivenUp { .. } | Self::Failed(_) => ErrorKind::Attach,
         }
     }
 
@@ -47,11 +64,17 @@ impl NotReady {
         Some(match self {
             Self::NoSchedExt { .. } => "boot a kernel with CONFIG_SCHED_CLASS_EXT=y, 6.18 or later".to_owned(),
             Self::BrokenBtf { .. } => "boot another kernel: this one was built with a pahole before 1.26".to_owned(),
-            Self::Privilege => "start scx_gamer as root".to_owned(),
+            Self::Privilege => {
+                "install the service, which lends that right without a password: see Install in the README".to_owned()
+            }
             Self::OtherScheduler { .. } => {
                 "stop it first: `scxctl stop`, `systemctl stop scx`, or Ctrl+C where it runs".to_owned()
             }
-            Self::Failed(_) => return None,
+            Self::TooMany { .. } => {
+                "end a game, or what else holds one: `scx-gamer-run --status` names them".to_owned()
+            }
+            Self::GivenUp { .. } => "it is tried again once no game runs any more".to_owned(),
+            Self::Unwanted | Self::Failed(_) => return None,
         })
     }
 }
@@ -64,7 +87,13 @@ impl fmt::Display for NotReady {
                 write!(f, "this kernel ({release}) refuses every sched_ext scheduler because its BTF is broken")
             }
             Self::Privilege => write!(f, "no permission to load a scheduler into the kernel"),
-            Self::OtherScheduler { name } => write!(f, "another sched_ext scheduler is active ({name})"),
+            Self::OtherScheduler { name, why } => {
+                write!(f, "another sched_ext scheduler is active ({name})")?;
+                why.as_ref().map_or(Ok(()), |why| write!(f, ": {why}"))
+            }
+            Self::Unwanted => write!(f, "nobody wants the scheduler any more"),
+            Self::TooMany { most, whose } => write!(f, "{whose} may hold {most} leases, and all are held"),
+            Self::GivenUp { why } => write!(f, "the kernel has ended the scheduler too often ({why})"),
             Self::Failed(error) => write!(f, "the scheduler could not be attached: {error:#}"),
         }
     }
@@ -110,14 +139,19 @@ impl SchedExtDir {
             Some("disabled") => Ok(()),
             Some(state) => {
                 let name = self.scheduler().unwrap_or_else(|| format!("{state}, without a name"));
-                Err(NotReady::OtherScheduler { name })
+                Err(NotReady::OtherScheduler { name, why: None })
             }
         }
     }
 
     fn read(&self, name: &str) -> Option<String> {
-        Some(fs::read_to_string(self.path.join(name)).ok()?.trim().to_owned())
+        files::read_text(&self.path.join(name)).ok()
     }
+}
+
+/// Whether a scheduler that the kernel calls so is one of ours, of whatever version.
+pub fn is_ours(scheduler: &str) -> bool {
+    scheduler.starts_with("gamer")
 }
 
 /// Release of the running kernel, as `uname -r` prints it.
@@ -129,6 +163,7 @@ pub fn kernel_release() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use tempfile::TempDir;
 
     fn sysfs(files: &[(&str, &str)]) -> TempDir {
@@ -150,7 +185,7 @@ mod tests {
     #[test]
     fn a_scheduler_in_place_is_named() {
         let root = sysfs(&[("state", "enabled\n"), ("root/ops", "lavd_1.1.4\n")]);
-        let Err(NotReady::OtherScheduler { name }) = SchedExtDir::at(root.path()).check() else {
+        let Err(NotReady::OtherScheduler { name, .. }) = SchedExtDir::at(root.path()).check() else {
             panic!("the other scheduler was not seen");
         };
         assert_eq!(name, "lavd_1.1.4");

@@ -81,6 +81,11 @@ impl Machine {
         Ok(Self::new(&Description::read(sysfs)?, primary)?)
     }
 
+    /// CPUs where the game does not belong; none where all are alike.
+    pub fn weak_cpus(&self) -> Vec<usize> {
+        (0..self.places.len()).filter(|&cpu| !self.places[cpu].is_strong).collect()
+    }
+
     /// The machine that `description` describes.
     ///
     /// Scan order: one thread of every core before any second thread, because an idle core beats half a busy one, be it

@@ -1,27 +1,28 @@
 //! The command line of `scx_gamer`, and its one typed form.
 
+mod options;
+mod values;
+
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use clap::error::ErrorKind;
 
-use crate::events::FrameWish;
-use crate::events::Wish;
+pub use self::options::Job;
+pub use self::options::Options;
+pub use self::options::Tuned;
+use self::values::hertz;
+use self::values::seconds;
 use crate::events::frame::CrtcId;
-use crate::sched::IdleScan;
-use crate::sched::Tunables;
-use crate::sched::WAKEUP_TIMER_US_MIN;
 use crate::sched::topology::PrimaryDomain;
-
-/// Address spaces remembered by --enable-mm-hint unless told otherwise.
-const MM_HINT_SIZE: u32 = 4096;
+use crate::service::rivals::OnConflict;
 
 /// Attach the gaming scheduler until Ctrl+C
 ///
 /// Runs the game that --foreground-pid names, or nobody in particular, under a sched_ext scheduler. Players use
 /// scx-gamer-run, which starts this program and finds the game.
 #[derive(Debug, Parser)]
-#[command(name = "scx_gamer", version, max_term_width = 100)]
+#[command(name = "scx_gamer", version, max_term_width = 100, args_override_self = true)]
 pub struct Cli {
     /// Keep this much of the kernel's dump when it fails us
     ///
@@ -147,6 +148,13 @@ pub struct Cli {
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(10..=1000))]
     vblank_sample_ms: Option<u64>,
 
+    /// Do this with a scheduler that neither scx_loader nor scx.service runs
+    ///
+    /// Those two stop theirs and start it again afterwards. What was started in a terminal is left in any case, since
+    /// nobody could start it again.
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
+    on_conflict: OnConflict,
+
     /// Run our own event loop on this CPU
     ///
     /// Without it, where the machine has weaker CPUs, on those; else anywhere.
@@ -214,6 +222,26 @@ pub struct Cli {
     #[arg(long, exclusive = true)]
     help_stats: bool,
 
+    /// Serve players, attached while any of them plays
+    ///
+    /// Listens on the socket that systemd hands over, or on --socket. Attaches with the first lease, detaches with the
+    /// last, and ends after half a minute without anybody if systemd starts it again by itself.
+    #[arg(long, conflicts_with_all = ["foreground_pid", "child"])]
+    serve: bool,
+
+    /// Listen at this path
+    ///
+    /// With --serve, where systemd has handed over no socket. Everybody may connect; who may do more is decided by
+    /// who they are.
+    #[arg(long, value_name = "PATH", requires = "serve")]
+    socket: Option<PathBuf>,
+
+    /// Serve the members of this group, wherever they have logged in
+    ///
+    /// With --serve, beside root and the users who sit at this machine. By default scx-gamer.
+    #[arg(long, value_name = "NAME", requires = "serve")]
+    group: Option<String>,
+
     /// Say more (can be repeated)
     #[arg(short, long, action = clap::ArgAction::Count)]
     verbose: u8,
@@ -221,175 +249,6 @@ pub struct Cli {
     /// Serve the session on standard input and end with it; scx-gamer-run starts us so
     #[arg(long, hide = true, conflicts_with = "foreground_pid")]
     child: bool,
-}
-
-/// Bounds of `--stats` and `--monitor`, in seconds.
-const INTERVAL_S_MIN: f64 = 0.1;
-const INTERVAL_S_MAX: f64 = 3600.0;
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    match text.parse::<f64>() {
-        Ok(seconds) if (INTERVAL_S_MIN..=INTERVAL_S_MAX).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
-        _ => Err(format!("{text} is not in {INTERVAL_S_MIN}..={INTERVAL_S_MAX} seconds")),
-    }
-}
-
-/// Bounds of `--frame-hz`.
-const FRAME_HZ_MIN: f64 = 1.0;
-const FRAME_HZ_MAX: f64 = 1000.0;
-
-fn hertz(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(hz) if (FRAME_HZ_MIN..=FRAME_HZ_MAX).contains(&hz) => Ok(hz),
-        _ => Err(format!("{text} is not in {FRAME_HZ_MIN}..={FRAME_HZ_MAX} Hz")),
-    }
-}
-
-/// For how long vblanks are listened to unless told otherwise.
-const VBLANK_SAMPLE_MS: u64 = 200;
-
-/// What there is to do.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Job {
-    /// Attach at once, leave on Ctrl+C.
-    Direct,
-    /// Serve the session on standard input.
-    Child,
-    /// Print what another one counts, this often.
-    Monitor(Duration),
-    /// Print what the metrics mean.
-    HelpStats,
-}
-
-/// What the command line asks for.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Options {
-    /// What to do.
-    pub job: Job,
-    /// Numbers of the policy.
-    pub tunables: Tunables,
-    /// Which events open windows.
-    pub events: Wish,
-    /// Where our own event loop runs.
-    pub event_loop_cpu: Option<u32>,
-    /// TGID of the game in direct mode.
-    pub foreground_tgid: Option<i32>,
-    /// Longest wait of a queued task before we give the machine back, in seconds.
-    pub watchdog_secs: Option<u64>,
-    /// How often to print metrics.
-    pub stats_interval: Option<Duration>,
-    /// How many times `-v` was given.
-    pub verbosity: u8,
-    /// `--polling-ms` was given, which has no effect any more.
-    pub has_polling_ms: bool,
-}
-
-impl Options {
-    /// Reads flags without the program's name, as the tests do.
-    ///
-    /// # Errors
-    /// What is wrong with them, in words.
-    pub fn from_words(words: &[&str]) -> Result<Self, String> {
-        let words = ["scx_gamer"].iter().chain(words);
-        Cli::try_parse_from(words).and_then(Options::try_from).map_err(|error| error.to_string())
-    }
-
-    /// Reads the process's arguments; prints and exits by itself for `--help`, `--version` and bad usage (2).
-    pub fn from_args() -> Self {
-        Self::try_from(Cli::parse()).unwrap_or_else(|error| error.exit())
-    }
-}
-
-impl TryFrom<Cli> for Options {
-    type Error = clap::Error;
-
-    fn try_from(cli: Cli) -> Result<Self, clap::Error> {
-        let enter_pct = cli.cpu_busy_thresh;
-        let exit_pct = cli.cpu_busy_exit.unwrap_or(enter_pct.saturating_sub(10));
-        if exit_pct > enter_pct {
-            let message =
-                format!("--cpu-busy-exit {exit_pct} is above --cpu-busy-thresh {enter_pct}; give {enter_pct} or less");
-            return Err(bad_value(message));
-        }
-        if (1..WAKEUP_TIMER_US_MIN).contains(&cli.wakeup_timer_us) {
-            let asked_us = cli.wakeup_timer_us;
-            let message = format!(
-                "--wakeup-timer-us {asked_us} is not 0 and below {WAKEUP_TIMER_US_MIN}; give 0 or more than that"
-            );
-            return Err(bad_value(message));
-        }
-        if cli.disable_smt && !cli.flat_idle_scan && !cli.preferred_idle_scan {
-            return Err(bad_value("--disable-smt needs --flat-idle-scan or --preferred-idle-scan beside it"));
-        }
-        if cli.prefer_napi_on_input && cli.input_window_us == 0 {
-            return Err(bad_value("--prefer-napi-on-input needs --input-window-us above 0"));
-        }
-        for (flag, is_given) in [
-            ("--frame-hz", cli.frame_hz.is_some()),
-            ("--drm-debugfs", cli.drm_debugfs.is_some()),
-            ("--vblank-sample-ms", cli.vblank_sample_ms.is_some()),
-        ] {
-            if is_given && cli.frame_window_us == 0 {
-                return Err(bad_value(format!("{flag} needs --frame-window-us above 0, which it is by default not")));
-            }
-        }
-        let frames = FrameWish {
-            given_hz: cli.frame_hz,
-            crtc: cli.drm_debugfs,
-            sample: Duration::from_millis(cli.vblank_sample_ms.unwrap_or(VBLANK_SAMPLE_MS)),
-        };
-        let job = match cli.monitor {
-            Some(interval) => Job::Monitor(interval),
-            None if cli.help_stats => Job::HelpStats,
-            None if cli.child => Job::Child,
-            None => Job::Direct,
-        };
-        Ok(Self {
-            job,
-            tunables: Tunables {
-                slice_us: cli.slice_us,
-                slice_lag_us: cli.slice_lag_us,
-                cpu_busy_enter_pct: enter_pct,
-                cpu_busy_exit_pct: exit_pct,
-                wakeup_timer_us: cli.wakeup_timer_us,
-                numa: cli.enable_numa,
-                idle_scan: match (cli.flat_idle_scan, cli.preferred_idle_scan) {
-                    (true, _) => IdleScan::Flat,
-                    (_, true) => IdleScan::Preferred,
-                    _ => IdleScan::Kernel,
-                },
-                prefer_idle_core: !cli.disable_smt,
-                avoid_smt: cli.avoid_smt,
-                wake_sync: !cli.no_wake_sync,
-                deferred_wakeup: !cli.no_deferred_wakeup,
-                mm_affinity: cli.mm_affinity,
-                mm_hint_size: cli.enable_mm_hint.then_some(cli.mm_hint_size.unwrap_or(MM_HINT_SIZE)),
-                mig_window_ms: cli.mig_window_ms,
-                mig_max: cli.mig_max,
-                input_window_us: cli.input_window_us,
-                frame_window_us: cli.frame_window_us,
-                prefer_napi_on_input: cli.prefer_napi_on_input,
-                cpufreq: !cli.disable_cpufreq,
-                exit_dump_len: cli.exit_dump_len,
-                primary_domain: cli.primary_domain,
-            },
-            events: Wish {
-                input: cli.input_window_us > 0,
-                packets: cli.prefer_napi_on_input,
-                frames: (cli.frame_window_us > 0).then_some(frames),
-            },
-            event_loop_cpu: cli.event_loop_cpu,
-            foreground_tgid: (cli.foreground_pid != 0).then_some(cli.foreground_pid),
-            watchdog_secs: (cli.watchdog_secs != 0).then_some(cli.watchdog_secs),
-            stats_interval: cli.stats,
-            verbosity: cli.verbose,
-            has_polling_ms: cli.polling_ms.is_some(),
-        })
-    }
-}
-
-fn bad_value(message: impl std::fmt::Display) -> clap::Error {
-    clap::Error::raw(ErrorKind::ValueValidation, format!("{message}\n"))
 }
 
 #[cfg(test)]

@@ -1,15 +1,10 @@
 //! Where our own event loop runs: not where the game wants to be.
 
-use std::path::Path;
-
 use anyhow::Context as _;
 use nix::sched::CpuSet;
 use nix::sched::sched_getaffinity;
 use nix::sched::sched_setaffinity;
 use nix::unistd::Pid;
-
-use crate::sched::Machine;
-use crate::sched::topology::PrimaryDomain;
 
 /// We are the calling thread, and have no other.
 const OURSELVES: Pid = Pid::from_raw(0);
@@ -28,22 +23,17 @@ pub fn check(cpu: u32) -> Result<(), String> {
     Err(format!("there is no such CPU, or we may not run there; give one of {list}"))
 }
 
-/// Moves the event loop to `asked`; without one, to the CPUs where the game does not belong, if there are such. On a
-/// machine whose CPUs are alike an idle one is as good as any, and the scheduler finds it.
-pub fn stay_away(asked: Option<u32>, sysfs: &Path) {
+/// Moves the event loop to `asked`; without one, to the `weak` CPUs, where the game does not belong. On a machine whose
+/// CPUs are alike there are none of those, and an idle one that the scheduler finds is as good as any.
+pub fn stay_away(asked: Option<u32>, weak: &[usize]) {
     let moved = match asked {
         Some(cpu) => move_to(&[cpu as usize]),
-        None => Machine::read(&PrimaryDomain::All, sysfs)
-            .map(|machine| weak_cpus(&machine))
-            .and_then(|weak| if weak.is_empty() { Ok(()) } else { move_to(&weak) }),
+        None if weak.is_empty() => return,
+        None => move_to(weak),
     };
     if let Err(why) = moved {
         log::debug!("the event loop runs anywhere: {why:#}");
     }
-}
-
-fn weak_cpus(machine: &Machine) -> Vec<usize> {
-    (0..machine.places.len()).filter(|&cpu| !machine.places[cpu].is_strong).collect()
 }
 
 fn move_to(cpus: &[usize]) -> anyhow::Result<()> {

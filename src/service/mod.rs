@@ -1,18 +1,27 @@
 //! Root's side: owns the attached scheduler, and gives the machine back when nobody holds it any more.
 
+mod access;
+mod budget;
 pub mod cli;
+mod holders;
 mod housekeeping;
 mod leases;
+mod listen;
 mod metrics;
+mod owner;
 mod peer;
+pub mod rivals;
+mod serve;
+mod socket_file;
 mod wake;
+
+#[cfg(fuzzing)]
+pub use self::leases::rehearsal::rehearse;
 
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
-use std::time::Instant;
 
 use anyhow::Context as _;
 use anyhow::bail;
@@ -22,19 +31,17 @@ use nix::sys::signal::Signal;
 use nix::sys::signal::signal;
 use procfs::process::Process;
 
+use self::access::Access;
 use self::cli::Job;
 use self::cli::Options;
-use self::leases::Next;
-use self::leases::Owner as _;
 use self::leases::Session;
-use self::metrics::Metrics;
-use self::metrics::Wanted;
+use self::listen::Listener;
+use self::owner::Owner;
+use self::peer::Peer;
+use self::serve::Clients;
 use self::wake::Wake;
-use self::wake::Wakes;
-use crate::events::Events;
 use crate::events::card;
 use crate::sched::NotReady;
-use crate::sched::Scheduler;
 use crate::sched::stats::Sources;
 use crate::sched::topology::BadPrimaryDomain;
 use crate::sched::topology::Machine;
@@ -76,8 +83,12 @@ pub struct Roots {
     pub procfs: &'static Path,
     /// `/dev` outside of tests.
     pub dev: &'static Path,
+    /// `/run` outside of tests.
+    pub run: &'static Path,
     /// Where scx's tools look for a scheduler's metrics.
     pub metrics: &'static Path,
+    /// What has to outlive us.
+    pub state: &'static Path,
 }
 
 /// Runs `scx_gamer` until a signal, its session or the kernel ends it, or its one answer is given.
@@ -89,12 +100,10 @@ pub fn run(options: &Options, roots: Roots) -> ExitCode {
         log::error!("{why}; nothing was attached");
         return ExitCode::from(STATUS_BAD_INPUT);
     }
-    if matches!(options.job, Job::Direct | Job::Child) {
-        housekeeping::stay_away(options.event_loop_cpu, roots.sysfs);
-    }
     let outcome = match options.job {
         Job::Direct => run_directly(options, roots),
         Job::Child => serve_parent(options, roots),
+        Job::Serve => serve_clients(options, roots),
         Job::Monitor(interval) => metrics::monitor(roots.metrics, interval),
         Job::HelpStats => std::io::stdout().write_all(metrics::help().as_bytes()).context("print the metrics"),
     };
@@ -122,6 +131,9 @@ fn check_what_flags_name(options: &Options, roots: Roots) -> Result<(), String> 
     {
         return Err(format!("--primary-domain {primary_domain}: {why}"));
     }
+    if options.job == Job::Serve {
+        listen::check(options.socket.as_deref()).map_err(|why| format!("--serve: {why}"))?;
+    }
     if let Some(cpu) = options.event_loop_cpu {
         housekeeping::check(cpu).map_err(|why| format!("--event-loop-cpu {cpu}: {why}"))?;
     }
@@ -143,29 +155,25 @@ fn check_is_process(tgid: i32, proc_root: &Path) -> Result<(), String> {
 
 /// In a terminal: attach at once, leave on Ctrl+C.
 fn run_directly(options: &Options, roots: Roots) -> anyhow::Result<()> {
-    let mut wakes = Wakes::new()?;
-    let mut owner = Owner::new(options, roots);
-    let (scheduler, took) = owner.attach()?;
-    let name = scheduler.name();
-    let Sources { input, frame, .. } = owner.sources();
+    let mut owner = Owner::new(options, roots)?;
+    let took = owner.attach(options.untuned(), || true)?;
+    let (name, Sources { input, frame, .. }) = (owner.scheduler_name().unwrap_or_default(), owner.sources());
     log::info!("attached {name} in {} ms, input: {input}, frames: {frame}; Ctrl+C detaches", took.as_millis());
-    if let (Some(tgid), Some(scheduler)) = (options.foreground_tgid, owner.scheduler()) {
-        let lease = scheduler.begin_lease(tgid, 0)?;
-        scheduler.set_foreground(lease, Some(tgid));
+    if let Some(tgid) = options.foreground_tgid {
+        owner.play(tgid)?;
         log::info!("the game is process {tgid}");
     }
-    owner.watch(&mut wakes)?;
     loop {
-        match wakes.wait()? {
+        match owner.wakes.wait()? {
             Wake::Signal => return owner.detach(),
-            Wake::KernelExit => return owner.explain_end(),
+            Wake::KernelExit => bail!("the kernel ended the scheduler: {}", owner.clear_away()?.reason),
             Wake::Watchdog => owner.check_progress()?,
             Wake::Print => owner.print_metrics(),
             Wake::Metrics => owner.serve_metrics(),
             Wake::Event => {
                 owner.handle_events();
             }
-            Wake::Session => {}
+            Wake::Client | Wake::Session(_) | Wake::Idle | Wake::Retry | Wake::Family | Wake::Rested => {}
         }
     }
 }
@@ -176,172 +184,17 @@ fn serve_parent(options: &Options, roots: Roots) -> anyhow::Result<()> {
     // SAFETY: ignoring a signal installs no handler.
     unsafe { signal(Signal::SIGTTOU, SigHandler::SigIgn) }.context("ignore SIGTTOU")?;
     let stdin = std::io::stdin().as_fd().try_clone_to_owned().context("take the session from standard input")?;
-    let mut session = Session::new(Transport::from(stdin))?;
-    let mut wakes = Wakes::new()?;
-    wakes.add_session(session.as_fd())?;
-    let mut owner = Owner::new(options, roots);
-    loop {
-        match wakes.wait()? {
-            Wake::Session => {
-                let next = session.answer(&mut owner);
-                owner.watch(&mut wakes)?;
-                if next == Next::Over {
-                    session.release(&mut owner);
-                    return owner.detach();
-                }
-            }
-            Wake::Signal => {
-                session.tell_end("scx_gamer was told to stop");
-                return owner.detach();
-            }
-            Wake::KernelExit => {
-                let why = owner.explain_end();
-                session.tell_end(&why.as_ref().map_or_else(ToString::to_string, |()| "it was detached".to_owned()));
-                return why;
-            }
-            Wake::Watchdog => {
-                if let Err(why) = owner.check_progress() {
-                    session.tell_end(&why.to_string());
-                    return owner.detach().and(Err(why));
-                }
-            }
-            Wake::Print => owner.print_metrics(),
-            Wake::Metrics => owner.serve_metrics(),
-            Wake::Event => {
-                if owner.handle_events() {
-                    session.tell_frame_source(&owner.sources());
-                }
-            }
-        }
-    }
+    let transport = Transport::from(stdin);
+    let peer = Peer::of(&transport)?;
+    Clients::parent(Session::new(transport, peer)).serve(&mut Owner::new(options, roots)?)
 }
 
-/// The scheduler, once somebody wants it. Dropping it detaches.
-struct Owner<'a> {
-    options: &'a Options,
-    roots: Roots,
-    /// There from the attach on, as the next one; before the scheduler, which they look at.
-    events: Option<Events>,
-    scheduler: Option<Scheduler>,
-    /// There from the attach on.
-    metrics: Option<Metrics>,
-}
-
-impl<'a> Owner<'a> {
-    fn new(options: &'a Options, roots: Roots) -> Self {
-        Self { options, roots, events: None, scheduler: None, metrics: None }
-    }
-
-    /// Lets the kernel's exit, the watchdog and who asks for metrics wake us from the attach on.
-    fn watch(&mut self, wakes: &mut Wakes) -> anyhow::Result<()> {
-        if let Some(scheduler) = &self.scheduler
-            && self.metrics.is_none()
-        {
-            wakes.add_kernel_exit(scheduler.exit_fd())?;
-            if let Some(events) = &self.events {
-                wakes.add_events(events.as_fd())?;
-            }
-            if let Some(secs) = self.options.watchdog_secs {
-                wakes.add_timer(Wake::Watchdog, Duration::from_secs(secs) / 4)?;
-            }
-            let wanted = Wanted {
-                interval: self.options.stats_interval,
-                on_stderr: self.options.job == Job::Child,
-                socket: self.roots.metrics,
-            };
-            self.metrics = Some(Metrics::begin(&wanted, scheduler, wakes)?);
-        }
-        Ok(())
-    }
-
-    fn print_metrics(&mut self) {
-        let sources = self.sources();
-        if let (Some(metrics), Some(scheduler)) = (&mut self.metrics, &self.scheduler) {
-            metrics.print(|| scheduler.sample(self.roots.procfs, sources));
-        }
-    }
-
-    fn serve_metrics(&mut self) {
-        let sources = self.sources();
-        if let (Some(metrics), Some(scheduler)) = (&mut self.metrics, &self.scheduler) {
-            metrics.serve(|| scheduler.sample(self.roots.procfs, sources.clone()));
-        }
-    }
-
-    /// Opens windows for what has happened. True if another source of frames is used from now on, which is logged.
-    fn handle_events(&mut self) -> bool {
-        let (Some(events), Some(scheduler)) = (&mut self.events, &mut self.scheduler) else { return false };
-        let has_changed = events.handle(scheduler);
-        if has_changed {
-            let Sources { frame, frame_hz, .. } = events.sources();
-            log::info!("frames: {frame}, {frame_hz:.1} Hz");
-        }
-        has_changed
-    }
-
-    /// Fails when a queued task has waited longer than the watchdog allows.
-    fn check_progress(&self) -> anyhow::Result<()> {
-        let (Some(scheduler), Some(limit_secs)) = (&self.scheduler, self.options.watchdog_secs) else {
-            return Ok(());
-        };
-        let waited = scheduler.longest_wait()?;
-        if waited >= Duration::from_secs(limit_secs) {
-            bail!(
-                "a queued task has waited {:.1} s, longer than --watchdog-secs {limit_secs} allows",
-                waited.as_secs_f64()
-            );
-        }
-        Ok(())
-    }
-
-    /// Why the kernel disabled the scheduler, as an error; its remains are taken out.
-    fn explain_end(&mut self) -> anyhow::Result<()> {
-        let why =
-            self.scheduler.as_ref().and_then(Scheduler::end_reason).unwrap_or_else(|| "no reason given".to_owned());
-        if let Some(scheduler) = &self.scheduler
-            && self.options.verbosity > 0
-        {
-            scheduler.print_dump();
-        }
-        self.detach()?;
-        bail!("the kernel ended the scheduler: {why}")
-    }
-
-    /// Gives the machine back, if we have it.
-    fn detach(&mut self) -> anyhow::Result<()> {
-        self.metrics = None;
-        self.events = None;
-        let Some(scheduler) = self.scheduler.take() else { return Ok(()) };
-        log::debug!("{}", scheduler.counts());
-        scheduler.detach()?;
-        log::info!("detached; the kernel's scheduler is back");
-        Ok(())
-    }
-}
-
-impl leases::Owner for Owner<'_> {
-    fn attach(&mut self) -> Result<(&mut Scheduler, Duration), NotReady> {
-        let started = Instant::now();
-        let mut scheduler = match self.scheduler.take() {
-            Some(scheduler) => scheduler,
-            None => Scheduler::attach(&self.options.tunables, self.roots.sysfs)?,
-        };
-        if self.events.is_none() {
-            let events = Events::begin(&self.options.events, self.roots.dev, self.roots.sysfs, &mut scheduler);
-            self.events = events.map_err(|why| log::warn!("no windows open: {why:#}")).ok();
-        }
-        Ok((self.scheduler.insert(scheduler), started.elapsed()))
-    }
-
-    fn scheduler(&mut self) -> Option<&mut Scheduler> {
-        self.scheduler.as_mut()
-    }
-
-    fn sources(&self) -> Sources {
-        self.events.as_ref().map(Events::sources).unwrap_or_default()
-    }
-
-    fn proc_root(&self) -> &Path {
-        self.roots.procfs
-    }
+/// Started by systemd or by hand: serve whoever connects and may, and be attached while anybody holds a lease.
+fn serve_clients(options: &Options, roots: Roots) -> anyhow::Result<()> {
+    let listener = Listener::open(options.socket.as_deref())?;
+    let access = Access::new(&options.group, roots.run);
+    log::info!("serving root, the users at this machine and the group {}", options.group);
+    let mut owner = Owner::new(options, roots)?;
+    owner.recover();
+    Clients::of_service(listener, access).serve(&mut owner)
 }

@@ -2,8 +2,10 @@
 //!
 //! Order: the client says [`Request::Hello`], is answered by [`Event::Hello`], says [`Request::Acquire`] and
 //! hears [`Event::Attached`] or [`Event::Error`] when the scheduler stands or can't. Closing the connection,
-//! in whatever way, gives the lease back. Unknown fields are ignored and unknown requests are answered by an
-//! error, so that both sides can grow.
+//! in whatever way, gives the lease back; who asks by [`Request::Release`] hears what became of the scheduler. Unknown
+//! fields are ignored and unknown requests are answered by an error, so that both sides can grow.
+
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -29,12 +31,19 @@ pub enum Request {
         /// has children of its own.
         #[serde(default)]
         since_boot_ns: u64,
+        /// How the scheduler is to be: flags of scx_gamer without dashes, from a fixed list, with their values. Whoever
+        /// comes first decides; others are told that theirs differ.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        tuning: BTreeMap<String, String>,
     },
     /// Pins the process behind the pidfd that travels with this datagram; without one, un-pins.
     SetForeground,
+    /// Makes the process behind the pidfd that travels with this datagram one of the family, if it is in nobody's. Not
+    /// answered: such processes come and go.
+    Join,
     /// Asks who holds leases; needs none.
     Status,
-    /// Gives the lease back. Closing the connection does the same.
+    /// Gives the lease back, and closes the connection once that is done.
     Release,
     /// A request of a later version.
     #[serde(other)]
@@ -62,6 +71,9 @@ pub enum Event {
         /// Who sees the beginnings of frames, in words.
         #[serde(default)]
         frame_source: String,
+        /// The scheduler is tuned as somebody else wanted it who came first, and not as the caller does.
+        #[serde(default)]
+        is_tuned_otherwise: bool,
     },
     /// Another source of frames is used from now on.
     FrameSource {
@@ -69,6 +81,11 @@ pub enum Event {
         source: String,
         /// How often it fires, in thousandths of a hertz; 0: unknown.
         millihertz: u64,
+    },
+    /// Processes have joined the caller's family or have become another program: time to look for the game.
+    Family {
+        /// Who; empty when the caller lives in another PID namespace.
+        members: Vec<Member>,
     },
     /// The pinned game, as the scheduler now sees it.
     Foreground {
@@ -84,6 +101,14 @@ pub enum Event {
     Ended {
         /// Why, in one sentence for the player.
         message: String,
+        /// In how many milliseconds it is attached once more; `None`: not again.
+        #[serde(default)]
+        retry_ms: Option<u64>,
+    },
+    /// Answers [`Request::Release`].
+    Released {
+        /// The scheduler stays, because others hold leases.
+        is_kept_for_others: bool,
     },
     /// A request could not be met; the connection stays open unless the peer broke the protocol.
     Error {
@@ -113,8 +138,12 @@ pub enum ErrorKind {
     Privilege,
     /// Another sched_ext scheduler is in place.
     OtherScheduler,
-    /// The limit of leases is reached.
+    /// The limit of leases, connections or requests is reached.
     Limit,
+    /// The caller may not use the service.
+    Denied,
+    /// There is no such tuning option, or not with that value.
+    Tuning,
     /// The process is gone, or not the caller's to name.
     Foreground,
     /// Loading or attaching failed for another reason.
@@ -122,6 +151,15 @@ pub enum ErrorKind {
     /// A kind of a later version.
     #[serde(other)]
     Unknown,
+}
+
+/// A process for good: a PID is used again, one with its start time is not.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Member {
+    /// TGID.
+    pub pid: i32,
+    /// When it was born, in clock ticks since boot, as `/proc/PID/stat` tells it.
+    pub start_ticks: u64,
 }
 
 /// One held lease, as `--status` shows it.
@@ -137,6 +175,13 @@ pub struct LeaseStatus {
     pub foreground_comm: Option<String>,
     /// When the lease was taken, in seconds since the epoch.
     pub since: u64,
+}
+
+/// The leases of a scheduler, as who serves its metrics tells them.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Leases {
+    /// Every lease that is held.
+    pub leases: Vec<LeaseStatus>,
 }
 
 #[cfg(test)]

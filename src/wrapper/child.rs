@@ -17,7 +17,7 @@ use std::process::ExitStatus;
 use nix::unistd::Pid;
 
 use crate::game::watch::pidfd_open;
-use crate::wrapper::cli::Options;
+use crate::wrapper::cli::Play;
 use crate::wrapper::report::Ended;
 use crate::wrapper::report::Message;
 use crate::wrapper::report::Report;
@@ -51,9 +51,9 @@ pub struct NotStarted {
 ///
 /// # Errors
 /// When the program can't be found or executed.
-pub fn spawn(options: &Options, inherited: Inherited, report: &Report) -> Result<Game, NotStarted> {
-    let mut command = Command::new(&options.program);
-    command.args(&options.arguments);
+pub fn spawn(play: &Play, inherited: Inherited, report: &Report) -> Result<Game, NotStarted> {
+    let mut command = Command::new(&play.program);
+    command.args(&play.arguments);
     // SAFETY: runs between fork and exec; restore makes two system calls, takes no lock and no memory.
     unsafe { command.pre_exec(move || inherited.restore()) };
     match command.spawn() {
@@ -65,9 +65,9 @@ pub fn spawn(options: &Options, inherited: Inherited, report: &Report) -> Result
         }
         Err(error) if is_shortage(&error) => {
             report.say(&Message::TakesOurPlace(error.to_string()));
-            Err(not_started(&options.program, &command.exec()))
+            Err(not_started(&play.program, &command.exec()))
         }
-        Err(error) => Err(not_started(&options.program, &error)),
+        Err(error) => Err(not_started(&play.program, &error)),
     }
 }
 

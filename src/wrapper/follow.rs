@@ -1,6 +1,7 @@
 //! From the spawn to the game's end: pass signals on, tell the news, keep the foreground right.
 
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -11,13 +12,21 @@ use nix::poll::PollFd;
 use nix::poll::PollFlags;
 use nix::poll::PollTimeout;
 use nix::poll::poll;
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
+use crate::game::proc::ProcFs;
+use crate::game::tree::Identity;
 use crate::game::watch::Change;
 use crate::game::watch::Finder;
 use crate::game::watch::Watch;
+use crate::game::watch::has_ended;
+use crate::game::watch::open_pidfd;
 use crate::wrapper::child::Game;
+use crate::wrapper::cli::Options;
 use crate::wrapper::lease::Lease;
 use crate::wrapper::lease::News;
+use crate::wrapper::orphans;
 use crate::wrapper::report::Ended;
 use crate::wrapper::report::Message;
 use crate::wrapper::report::Report;
@@ -30,6 +39,25 @@ const POLLED_EVERY: Duration = Duration::from_millis(200);
 /// How long a game that `--exe` names may take to appear before we say that it is missing.
 const MATCH_PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long under `--wait-family` a game may take to appear once the first process and the last game have ended.
+const FAMILY_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long a holder that was left behind waits for a game.
+const GAME_PATIENCE: Duration = Duration::from_secs(120);
+
+/// Why a lease without a command was given back.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Released {
+    /// Somebody asked for it.
+    Told(Signal),
+    /// The game that was found has ended, and no other has followed.
+    GameEnded,
+    /// Whoever started us has ended.
+    LauncherEnded,
+    /// No game has appeared.
+    NoGame,
+}
+
 /// Tells `news` of before the spawn; returns at once.
 pub fn tell(news: News, is_required: bool, report: &Report) {
     match news {
@@ -39,7 +67,8 @@ pub fn tell(news: News, is_required: bool, report: &Report) {
         News::Failed(why) => report.say(&Message::NotScheduled(why)),
         News::Lost(why) => report.say(&Message::SchedulerLost(why)),
         News::Refused(why) => report.say(&Message::Refused(why)),
-        News::Foreground(_) => {}
+        News::Untuned(why) => report.say(&Message::BadValue(why)),
+        News::Foreground(_) | News::Family(_) => {}
     }
 }
 
@@ -57,10 +86,19 @@ pub fn wait_only(game: &mut Game, signals: Option<&Signals>, report: &Report) ->
 /// What is followed beside the game itself.
 pub struct Follow<'a> {
     finder: &'a Finder,
+    /// The end of the first process is not the end.
+    waits_for_family: bool,
     lease: &'a mut Lease,
     watch: Watch,
     report: &'a Report,
     started: Instant,
+    /// Since when the first process has ended and nothing is pinned.
+    lonely_since: Option<Instant>,
+    procfs: ProcFs,
+    /// Orphans that the watch was told of.
+    orphans: Vec<Identity>,
+    /// Members that the scheduler was told of because it could not know them.
+    joined: HashSet<Identity>,
     /// Names of the processes that were pinned, for the confirmation.
     names: HashMap<i32, String>,
     /// The scheduler has not been told of the last change.
@@ -72,13 +110,25 @@ pub struct Follow<'a> {
 
 impl<'a> Follow<'a> {
     /// Begins at the spawn.
-    pub fn new(finder: &'a Finder, lease: &'a mut Lease, watch: Watch, report: &'a Report, started: Instant) -> Self {
+    pub fn new(
+        options: &'a Options,
+        procfs: ProcFs,
+        lease: &'a mut Lease,
+        watch: Watch,
+        report: &'a Report,
+        started: Instant,
+    ) -> Self {
         Self {
-            finder,
+            finder: &options.finder,
+            waits_for_family: options.wait_family,
             lease,
             watch,
             report,
             started,
+            lonely_since: None,
+            procfs,
+            orphans: Vec::new(),
+            joined: HashSet::new(),
             names: HashMap::new(),
             is_foreground_due: false,
             was_ever_pinned: false,
@@ -87,21 +137,111 @@ impl<'a> Follow<'a> {
         }
     }
 
-    /// Returns when the game has ended.
+    /// Returns when the game has ended: its first process, and under `--wait-family` whom we found after it.
     pub fn until_end(&mut self, game: &mut Game, signals: Option<&Signals>) -> Ended {
         loop {
-            pass_signals_on(game, signals, self.report);
+            let ended = game.ended();
+            match ended {
+                None => pass_signals_on(game, signals, self.report),
+                Some(_) => self.pass_signals_to_pinned(game, signals),
+            }
             self.hear();
+            self.tend_orphans(game.pid());
             self.look();
+            self.send_outsiders();
             self.send_foreground();
-            if let Some(ended) = game.ended() {
+            let ended = ended.or_else(|| game.ended());
+            if let Some(ended) = ended
+                && !self.awaits_family()
+            {
                 self.tell_missing();
                 return ended;
             }
-            let pinned = self.watch.pinned().filter(|_| self.lease.is_hopeful());
-            let sources = [game.pidfd(), signals.map(AsFd::as_fd), self.lease.descriptor(), pinned];
-            let polled = game.pidfd().is_none().then_some(POLLED_EVERY);
+            let first = game.pidfd().filter(|_| ended.is_none());
+            let pinned = self.watch.pinned().filter(|_| self.is_looking());
+            let sources = [first, signals.map(AsFd::as_fd), self.lease.descriptor(), pinned];
+            let polled = (game.pidfd().is_none() && ended.is_none()).then_some(POLLED_EVERY);
             sleep_until_something(&sources, [self.until_due(), polled].into_iter().flatten().min());
+        }
+    }
+
+    /// Holds a lease without a first process until a signal asks for it back, or, where there is a `launcher`, until nobody
+    /// needs it any more.
+    pub fn until_released(&mut self, signals: &Signals, launcher: Option<BorrowedFd>) -> Released {
+        loop {
+            if let Some(signal) = signals.next_that_asks_to_end() {
+                return Released::Told(signal);
+            }
+            self.hear();
+            self.look();
+            self.send_outsiders();
+            self.send_foreground();
+            if let Some(launcher) = launcher
+                && let Some(why) = self.is_over(launcher)
+            {
+                return why;
+            }
+            let pinned = self.watch.pinned().filter(|_| self.is_looking());
+            let sources = [Some(signals.as_fd()), launcher, self.lease.descriptor(), pinned];
+            let no_game = launcher.filter(|_| !self.was_ever_pinned).map(|_| GAME_PATIENCE);
+            let no_game = no_game.map(|longest| longest.saturating_sub(self.started.elapsed()));
+            sleep_until_something(&sources, self.until_due().into_iter().chain(no_game).min());
+        }
+    }
+
+    /// Why nobody needs the lease any more, if so.
+    fn is_over(&mut self, launcher: BorrowedFd) -> Option<Released> {
+        if has_ended(launcher) {
+            return Some(Released::LauncherEnded);
+        }
+        match self.was_ever_pinned {
+            true => (!self.awaits_family()).then_some(Released::GameEnded),
+            false => (self.started.elapsed() >= GAME_PATIENCE).then_some(Released::NoGame),
+        }
+    }
+
+    /// Under `--wait-family` orphans are our children: new ones are a reason to look.
+    fn tend_orphans(&mut self, game: Pid) {
+        if !self.waits_for_family {
+            return;
+        }
+        let own: Vec<i32> = [Some(game.as_raw()), self.lease.owner_pid()].into_iter().flatten().collect();
+        let orphans = orphans::tend(&self.procfs, &own);
+        if orphans.iter().any(|orphan| !self.orphans.contains(orphan)) {
+            self.watch.family_changed(self.started.elapsed(), &orphans);
+        }
+        self.orphans = orphans;
+    }
+
+    /// Whether somebody is to be waited for although the first process has ended.
+    fn awaits_family(&mut self) -> bool {
+        if !self.waits_for_family {
+            return false;
+        }
+        if self.watch.pinned().is_some() {
+            self.lonely_since = None;
+            return true;
+        }
+        self.lonely_since.get_or_insert_with(Instant::now).elapsed() < FAMILY_PATIENCE
+    }
+
+    /// Who is to know which process is the game.
+    fn is_looking(&self) -> bool {
+        self.lease.is_hopeful() || self.waits_for_family
+    }
+
+    /// The heir of the first process gets what that would have got. Without one, whoever wants us to end is obeyed.
+    fn pass_signals_to_pinned(&mut self, game: &Game, signals: Option<&Signals>) {
+        let Some(signals) = signals else { return };
+        let heir = self.watch.pinned_pid().map_or(game.pid(), Pid::from_raw);
+        while let Ok(Some(signal)) = signals.next(heir) {
+            match self.watch.pinned() {
+                Some(pidfd) => match signals::pass_on_to(signal, pidfd) {
+                    Ok(()) => self.report.say(&Message::Forwarded(signal.as_str())),
+                    Err(error) => self.report.less(&format!("{signal} did not reach the game"), &error),
+                },
+                None => self.waits_for_family &= !signals::asks_to_end(signal),
+            }
         }
     }
 
@@ -114,7 +254,9 @@ impl<'a> Follow<'a> {
                     self.report.say(&Message::Foreground { name, tgid });
                 }
                 News::Foreground(None) => self.report.say(&Message::NoForeground),
+                News::Family(members) => self.watch.family_changed(self.started.elapsed(), &members),
                 News::Attached { .. } => {
+                    self.joined.clear();
                     self.is_foreground_due = self.watch.pinned().is_some();
                     tell(news, false, self.report);
                 }
@@ -124,7 +266,7 @@ impl<'a> Follow<'a> {
     }
 
     fn look(&mut self) {
-        if !self.lease.is_hopeful() {
+        if !self.is_looking() {
             return;
         }
         let now = self.started.elapsed();
@@ -146,6 +288,26 @@ impl<'a> Follow<'a> {
         let is_final = matches!(self.finder, Finder::Process(_)) || now >= MATCH_PATIENCE;
         if is_final {
             self.tell_missing();
+        }
+    }
+
+    /// Members that do not descend from the game's first process join the family in the kernel as well.
+    fn send_outsiders(&mut self) {
+        if !self.lease.is_attached() {
+            return;
+        }
+        self.joined.retain(|id| self.watch.outsiders().contains(id));
+        for id in self.watch.outsiders() {
+            if self.joined.contains(id) {
+                continue;
+            }
+            let sent = open_pidfd(&self.procfs, *id).map(|pidfd| self.lease.join(pidfd.as_fd()));
+            match sent {
+                // It does not read at the moment: after the next look.
+                Ok(Err(error)) if error.raw_os_error() == Some(Errno::EAGAIN as i32) => return,
+                // Told, gone, or a session that has ended, which is news.
+                Ok(_) | Err(_) => self.joined.insert(*id),
+            };
         }
     }
 
@@ -177,10 +339,11 @@ impl<'a> Follow<'a> {
 
     /// How long until something is to be done that no descriptor announces.
     fn until_due(&self) -> Option<Duration> {
-        let look = self.watch.next_look().filter(|_| self.lease.is_hopeful());
+        let look = self.watch.next_look().filter(|_| self.is_looking());
         let look = look.map(|at| at.saturating_sub(self.started.elapsed()));
-        let deadline = self.lease.deadline().map(|at| at.saturating_duration_since(Instant::now()));
-        [look, deadline].into_iter().flatten().min()
+        let given_up = self.lonely_since.map(|since| since + FAMILY_PATIENCE);
+        let deadlines = [self.lease.deadline(), given_up].into_iter().flatten();
+        look.into_iter().chain(deadlines.map(|at| at.saturating_duration_since(Instant::now()))).min()
     }
 }
 

@@ -1,20 +1,13 @@
-//! The client end of a session: scx_gamer as our child, asked for the scheduler and told which process is the game.
+//! The client end of a session: the service, or else scx_gamer as our child, is asked for the scheduler and told which
+//! process is the game.
 //!
 //! Everything that fails here becomes [`News`] and ends in "run the game anyway".
 
-use std::env;
-use std::ffi::OsString;
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
-use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
-use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::Child;
-use std::process::Command;
-use std::process::ExitStatus;
-use std::process::Stdio;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -25,17 +18,21 @@ use nix::poll::poll;
 use nix::time::ClockId;
 use nix::time::clock_gettime;
 
-use crate::game::watch::pidfd_open;
+use crate::game::tree::Identity;
 use crate::session::protocol::ErrorKind;
 use crate::session::protocol::Event;
+use crate::session::protocol::Member;
 use crate::session::protocol::Request;
 use crate::session::protocol::VERSION;
 use crate::session::transport::Received;
 use crate::session::transport::Transport;
+use crate::wrapper::ask;
+use crate::wrapper::owner::HINT_BROKEN;
+use crate::wrapper::owner::OWNER;
+use crate::wrapper::owner::Owner;
+use crate::wrapper::owner::STATUS_PATIENCE;
 use crate::wrapper::report::Failure;
 use crate::wrapper::report::GivenBack;
-
-const OWNER: &str = "scx_gamer";
 
 /// How long scx_gamer may take to say hello, which it does before it loads anything.
 const HELLO_PATIENCE: Duration = Duration::from_secs(10);
@@ -43,13 +40,25 @@ const HELLO_PATIENCE: Duration = Duration::from_secs(10);
 /// How long loading may take; the slowest that we measured in an emulated machine took 27 s.
 const ATTACH_PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long detaching may take.
-const DETACH_PATIENCE: Duration = Duration::from_secs(3);
+/// How long detaching may take, and the scheduler that was there before to come back: that one's owner has 5 s to answer.
+const DETACH_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long after its session closed scx_gamer may take to end, for its status to be part of the message.
-const STATUS_PATIENCE: Duration = Duration::from_millis(200);
+const HINT_SERVICE: &str = "`journalctl -u scx-gamer` tells what is wrong with the service";
 
-const HINT_BROKEN: &str = "run `sudo scx_gamer` in a terminal to see what is wrong";
+/// What is asked for, and whom we ask.
+#[derive(Clone, Debug)]
+pub struct Wish<'a> {
+    /// Where the service listens.
+    pub service: &'a Path,
+    /// Nobody else is asked where it does not.
+    pub is_service_required: bool,
+    /// How much an scx_gamer of our own says.
+    pub verbosity: u8,
+    /// How the scheduler is to be: flags of scx_gamer without dashes, and their values.
+    pub tuning: &'a BTreeMap<String, String>,
+    /// A scheduler that can't be tuned so is none.
+    pub is_tuning_required: bool,
+}
 
 /// What was heard.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -71,15 +80,21 @@ pub enum News {
     Lost(Failure),
     /// A request was refused.
     Refused(Failure),
+    /// What was asked of the scheduler can't be had, and is no longer asked for.
+    Untuned(String),
     /// Who is pinned now.
     Foreground(Option<i32>),
+    /// These have joined the family or have become other programs; none: somebody has.
+    Family(Vec<Identity>),
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum State {
     Asked,
     Attached,
-    /// The kernel threw the scheduler out; scx_gamer may attach again.
+    /// The kernel threw the scheduler out, and it will be attached again.
+    Suspended,
+    /// The kernel threw the scheduler out for good.
     ThrownOut,
     Over,
 }
@@ -92,42 +107,74 @@ pub struct Lease {
     is_greeted: bool,
     was_attached: bool,
     session: Option<Transport>,
+    /// The scx_gamer that we have started; without one it is the service's.
     owner: Option<Owner>,
+    tuning: BTreeMap<String, String>,
+    is_tuning_required: bool,
     closed_at: Option<Instant>,
     untold: Option<Failure>,
 }
 
 impl Lease {
-    /// Starts scx_gamer and asks, without waiting for an answer. A failure is the first news.
+    /// Asks the service, or a scx_gamer that is started for it, without waiting for an answer. A failure is the first news.
     #[must_use]
-    pub fn ask(verbosity: u8) -> Self {
-        let mut lease = Self {
-            state: State::Asked,
-            asked_at: Instant::now(),
-            is_greeted: false,
-            was_attached: false,
-            session: None,
-            owner: None,
-            closed_at: None,
-            untold: None,
-        };
-        if let Err(failure) = lease.begin(verbosity) {
+    pub fn ask(wish: &Wish<'_>) -> Self {
+        let (tuning, is_tuning_required) = (wish.tuning.clone(), wish.is_tuning_required);
+        let mut lease = Self { state: State::Asked, tuning, is_tuning_required, ..Self::none() };
+        if let Err(failure) = lease.begin(wish) {
             lease.untold = Some(failure);
         }
         lease
     }
 
-    fn begin(&mut self, verbosity: u8) -> Result<(), Failure> {
+    /// No lease, and none asked for.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            state: State::Over,
+            asked_at: Instant::now(),
+            is_greeted: false,
+            was_attached: false,
+            session: None,
+            owner: None,
+            tuning: BTreeMap::new(),
+            is_tuning_required: false,
+            closed_at: None,
+            untold: None,
+        }
+    }
+
+    fn begin(&mut self, wish: &Wish<'_>) -> Result<(), Failure> {
+        self.session = Some(match Transport::connect(wish.service) {
+            Ok(session) => session,
+            Err(error) if is_absence(&error) && !wish.is_service_required => self.start_owner(wish.verbosity)?,
+            Err(error) => {
+                let message = format!("the service at {} can't be asked: {error}", wish.service.display());
+                return Err(Failure::new(message, HINT_SERVICE));
+            }
+        });
+        // One that has ended already is told by the next look at the session, which knows its status.
+        self.say(&Request::Hello { version: VERSION });
+        self.acquire();
+        Ok(())
+    }
+
+    fn start_owner(&mut self, verbosity: u8) -> Result<Transport, Failure> {
         let fail = |error: io::Error| Failure::new(format!("can't open a session with {OWNER}: {error}"), HINT_BROKEN);
         let (ours, theirs) = Transport::pair().map_err(fail)?;
         self.owner = Some(Owner::start(theirs, verbosity)?);
-        // One that has ended already is told by the next look at the session, which knows its status.
-        let acquire = Request::Acquire { since_boot_ns: boot_time_ns() };
-        for request in [Request::Hello { version: VERSION }, acquire] {
-            let _ = ours.send(&request, None);
+        Ok(ours)
+    }
+
+    fn acquire(&self) {
+        self.say(&Request::Acquire { since_boot_ns: boot_time_ns(), tuning: self.tuning.clone() });
+    }
+
+    /// Who does not hear it has ended, which the next look at the session tells.
+    fn say(&self, request: &Request) {
+        if let Some(session) = &self.session {
+            let _ = session.send(request, None);
         }
-        self.session = Some(ours);
-        Ok(())
     }
 
     /// The scheduler stands.
@@ -137,16 +184,20 @@ impl Lease {
     }
 
     /// It stands or may yet: finding the game is worth the work.
-    #[must_use]
     pub fn is_hopeful(&self) -> bool {
-        matches!(self.state, State::Asked | State::Attached)
+        matches!(self.state, State::Asked | State::Attached | State::Suspended)
+    }
+
+    /// PID of the scx_gamer that we started.
+    pub fn owner_pid(&self) -> Option<i32> {
+        self.owner.as_ref().map(Owner::pid)
     }
 
     /// Readable when there is news, or scx_gamer to be reaped.
     #[must_use]
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         let session = self.session.as_ref().map(AsFd::as_fd);
-        session.or_else(|| self.owner.as_ref().filter(|owner| owner.ended.is_none())?.pidfd.as_ref().map(AsFd::as_fd))
+        session.or_else(|| self.owner.as_ref()?.end_to_come())
     }
 
     /// When to look at [`Lease::news`] even if nothing was heard.
@@ -175,17 +226,17 @@ impl Lease {
                 }
                 Ok(Received::Garbage(why)) => {
                     let message = format!("{OWNER} sent something that is no message ({why})");
-                    news.extend(self.give_up(Failure::new(message, HINT_BROKEN)));
+                    news.extend(self.give_up(Failure::new(message, self.hint())));
                 }
                 Err(error) => {
                     let message = format!("can't read the session with {OWNER}: {error}");
-                    news.extend(self.give_up(Failure::new(message, HINT_BROKEN)));
+                    news.extend(self.give_up(Failure::new(message, self.hint())));
                 }
             }
         }
         if self.deadline().is_some_and(|deadline| Instant::now() >= deadline) {
             let message = format!("{OWNER} has not answered for {} s", self.asked_at.elapsed().as_secs());
-            news.extend(self.give_up(Failure::new(message, HINT_BROKEN)));
+            news.extend(self.give_up(Failure::new(message, self.hint())));
         }
         if self.session.is_none() {
             self.owner.as_mut().map(Owner::ended);
@@ -212,9 +263,24 @@ impl Lease {
         self.session.as_ref().map_or(Ok(()), |session| session.send(&Request::SetForeground, pidfd))
     }
 
-    /// Gives the scheduler back and waits until scx_gamer has put the kernel's in its place.
+    /// Makes the process behind `pidfd` one of the family.
+    ///
+    /// # Errors
+    /// As [`Lease::set_foreground`].
+    pub fn join(&self, pidfd: BorrowedFd) -> io::Result<()> {
+        self.session.as_ref().map_or(Ok(()), |session| session.send(&Request::Join, Some(pidfd)))
+    }
+
+    /// Gives the scheduler back and waits until scx_gamer has put the kernel's in its place, or says who else needs it.
     pub fn give_back(&mut self) -> GivenBack {
         let was_lost = self.was_attached && !self.is_attached();
+        if self.owner.is_none() {
+            return match self.session.take() {
+                Some(session) if self.is_attached() => ask::give_back(&session, DETACH_PATIENCE),
+                _ if was_lost => GivenBack::LostBefore,
+                _ => GivenBack::Nothing,
+            };
+        }
         self.close();
         let Some(owner) = &mut self.owner else { return GivenBack::Nothing };
         let spent = self.closed_at.map_or(Duration::ZERO, |at| at.elapsed());
@@ -230,40 +296,60 @@ impl Lease {
         }
     }
 
-    fn hear(&mut self, event: Event) -> Option<News> {
+    fn hear(&mut self, event: Event) -> Vec<News> {
         match event {
             Event::Hello { version } if version != VERSION => {
                 let message =
                     format!("{OWNER} speaks version {version} of the session protocol and we speak {VERSION}");
-                self.give_up(Failure::new(message, "install both programs from the same package"))
+                let hint = "install both programs from the same package";
+                self.give_up(Failure::new(message, hint)).into_iter().collect()
             }
             Event::Hello { .. } => {
                 self.is_greeted = true;
-                None
+                vec![]
             }
-            Event::Attached { scheduler, attach_ms, input_source, frame_source } => {
+            Event::Attached { scheduler, attach_ms, input_source, frame_source, is_tuned_otherwise } => {
                 self.state = State::Attached;
                 self.was_attached = true;
                 let sources = match input_source.as_str() {
                     "" => String::new(),
                     _ => format!("input: {input_source}, frames: {frame_source}"),
                 };
-                Some(News::Attached { scheduler, after: Duration::from_millis(attach_ms), sources })
+                let attached = News::Attached { scheduler, after: Duration::from_millis(attach_ms), sources };
+                let otherwise = (is_tuned_otherwise && !self.tuning.is_empty()).then(|| {
+                    News::Untuned(
+                        "--tune: the scheduler is there for another game already and stays as it is".to_owned(),
+                    )
+                });
+                [attached].into_iter().chain(otherwise).collect()
             }
             Event::FrameSource { source, millihertz } => {
-                Some(News::FrameSource(format!("{source}, {:.1} Hz", millihertz as f64 / 1000.0)))
+                vec![News::FrameSource(format!("{source}, {:.1} Hz", millihertz as f64 / 1000.0))]
             }
-            Event::Foreground { tgid } => Some(News::Foreground(tgid)),
-            Event::Ended { message } => {
-                self.state = State::ThrownOut;
-                Some(News::Lost(Failure { message, hint: None }))
+            Event::Family { members } => {
+                let identity = |member: Member| Identity { pid: member.pid, start_ticks: member.start_ticks };
+                vec![News::Family(members.into_iter().map(identity).collect())]
+            }
+            Event::Foreground { tgid } => vec![News::Foreground(tgid)],
+            Event::Ended { message, retry_ms } => {
+                let was_told = self.state == State::ThrownOut;
+                self.state = retry_ms.map_or(State::ThrownOut, |_| State::Suspended);
+                let hint = retry_ms.map(|ms| format!("it is tried again in {} s", ms.div_ceil(1000)));
+                if was_told { vec![] } else { vec![News::Lost(Failure { message, hint })] }
+            }
+            Event::Error { kind: ErrorKind::Tuning, message, .. }
+                if self.state == State::Asked && !self.tuning.is_empty() && !self.is_tuning_required =>
+            {
+                self.tuning.clear();
+                self.acquire();
+                vec![News::Untuned(message)]
             }
             Event::Error { kind, message, hint } => {
                 let failure = Failure { message, hint };
                 let is_final = self.state == State::Asked && kind != ErrorKind::Foreground;
-                if is_final { self.give_up(failure) } else { Some(News::Refused(failure)) }
+                if is_final { self.give_up(failure).into_iter().collect() } else { vec![News::Refused(failure)] }
             }
-            Event::Status { .. } | Event::Unknown => None,
+            Event::Status { .. } | Event::Released { .. } | Event::Unknown => vec![],
         }
     }
 
@@ -273,7 +359,7 @@ impl Lease {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Asked => Some(News::Failed(failure)),
             State::Attached => Some(News::Lost(failure)),
-            State::ThrownOut | State::Over => None,
+            State::Suspended | State::ThrownOut | State::Over => None,
         }
     }
 
@@ -288,66 +374,19 @@ impl Lease {
         let status = self.owner.as_mut().and_then(|owner| owner.ended_within(STATUS_PATIENCE));
         let how = status.map_or_else(|| "closed the session".to_owned(), |status| format!("ended ({status})"));
         let when = if self.state == State::Asked { " before the scheduler stood" } else { "" };
-        Failure::new(format!("{OWNER} {how}{when}"), HINT_BROKEN)
+        Failure::new(format!("{OWNER} {how}{when}"), self.hint())
+    }
+
+    /// Where to look when scx_gamer does not do what it should.
+    fn hint(&self) -> &'static str {
+        if self.owner.is_some() { HINT_BROKEN } else { HINT_SERVICE }
     }
 }
 
-/// The scx_gamer process.
-#[derive(Debug)]
-struct Owner {
-    child: Child,
-    pidfd: Option<OwnedFd>,
-    ended: Option<ExitStatus>,
-}
-
-impl Owner {
-    /// Starts it with the session as its standard input. Its own process group keeps the terminal's Ctrl+C away: it
-    /// must outlive the game. What the launcher preloads into the game is not for a program of root.
-    fn start(session: Transport, verbosity: u8) -> Result<Self, Failure> {
-        let program = program_of_owner();
-        let child = Command::new(&program)
-            .arg("--child")
-            .args(std::iter::repeat_n("-v", verbosity.into()))
-            .stdin(Stdio::from(OwnedFd::from(session)))
-            .stdout(Stdio::null())
-            .process_group(0)
-            .env_remove("LD_PRELOAD")
-            .env_remove("LD_LIBRARY_PATH")
-            .spawn()
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound => Failure::new(
-                    format!("{OWNER} was found neither beside scx-gamer-run nor in PATH"),
-                    "put both programs into one directory, or scx_gamer into PATH",
-                ),
-                _ => Failure::new(format!("can't start {}: {error}", program.display()), HINT_BROKEN),
-            })?;
-        let pidfd = pidfd_open(child.id().cast_signed()).ok();
-        Ok(Self { child, pidfd, ended: None })
-    }
-
-    fn ended(&mut self) -> Option<ExitStatus> {
-        if self.ended.is_none() {
-            // An error is ECHILD: it has ended and its status is lost.
-            self.ended = self.child.try_wait().unwrap_or(Some(ExitStatus::from_raw(0xff00)));
-        }
-        self.ended
-    }
-
-    fn ended_within(&mut self, patience: Duration) -> Option<ExitStatus> {
-        let until = Instant::now() + patience;
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            if self.ended().is_some() || left.is_zero() {
-                return self.ended;
-            }
-            wait_readable(self.pidfd.as_ref().map(AsFd::as_fd), left);
-        }
-    }
-
-    fn kill(&mut self) {
-        let _ = self.child.kill();
-        self.ended_within(STATUS_PATIENCE);
-    }
+/// Nobody listens there.
+fn is_absence(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(error.kind(), Kind::NotFound | Kind::NotADirectory | Kind::ConnectionRefused)
 }
 
 /// Time since boot, sleep included: what the kernel stamps a process with at its birth. 0 when it can't be told.
@@ -356,14 +395,8 @@ fn boot_time_ns() -> u64 {
     now.as_nanos().try_into().unwrap_or_default()
 }
 
-/// Beside our own program, where a package and a build directory have it; else left to PATH.
-fn program_of_owner() -> OsString {
-    let beside = env::current_exe().ok().and_then(|own| Some(own.parent()?.join(OWNER)));
-    beside.filter(|path| Path::is_file(path)).map_or_else(|| OsString::from(OWNER), OsString::from)
-}
-
 /// Waits until `descriptor` is readable; without one, for a moment.
-fn wait_readable(descriptor: Option<BorrowedFd>, longest: Duration) {
+pub fn wait_readable(descriptor: Option<BorrowedFd>, longest: Duration) {
     const MOMENT: Duration = Duration::from_millis(20);
     let mut fds: Vec<PollFd> = descriptor.into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
     let longest = if fds.is_empty() { longest.min(MOMENT) } else { longest };

@@ -3,23 +3,39 @@
 //! No privilege and no BPF here. Once the game runs nothing of ours may end, stop or slow it: what fails is reported
 //! and we go on with less.
 
+mod ask;
 mod child;
 pub mod cli;
+pub mod config;
+pub mod doctor;
 mod follow;
+pub mod hook;
 mod lease;
+mod nested;
+mod orphans;
+mod owner;
 mod report;
+pub mod setup;
 mod signals;
+pub mod status;
 
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
+use std::path::Path;
 use std::time::Instant;
 
-use crate::game::tree::ProcFs;
+use crate::game::lineage::Root;
+use crate::game::lineage::Search;
+use crate::game::marks::Marks;
+use crate::game::proc::ProcFs;
 use crate::game::watch::Finder;
 use crate::game::watch::Watch;
+use crate::sched::SchedExtDir;
+use crate::sched::is_ours;
 use crate::wrapper::child::NotStarted;
 use crate::wrapper::child::STATUS_OURS;
 use crate::wrapper::cli::Options;
+use crate::wrapper::cli::Play;
 use crate::wrapper::follow::Follow;
 use crate::wrapper::lease::Lease;
 use crate::wrapper::report::Failure;
@@ -29,9 +45,25 @@ use crate::wrapper::report::Report;
 use crate::wrapper::signals::Inherited;
 use crate::wrapper::signals::Signals;
 
-/// Runs the game that `options` name; returns our exit status.
+/// Where we look for what is the machine's.
+#[derive(Clone, Copy, Debug)]
+pub struct Roots<'a> {
+    /// `/sys` outside of tests.
+    pub sysfs: &'a Path,
+    /// `/proc` outside of tests.
+    pub procfs: &'a Path,
+    /// `/dev` outside of tests.
+    pub dev: &'a Path,
+    /// The service's socket.
+    pub service: &'a Path,
+    /// Where an attached scx_gamer serves its metrics.
+    pub metrics: &'a Path,
+}
+
+/// Runs a game; returns our exit status.
 #[must_use]
-pub fn run(options: &Options, procfs: ProcFs) -> u8 {
+pub fn run(play: &Play, procfs: ProcFs, roots: &Roots<'_>) -> u8 {
+    let options = &play.options;
     let report = Report::new(options.verbosity, options.log.as_deref());
     let inherited = Inherited::take();
     if let Err(refused) = check(options, &procfs, &report) {
@@ -39,8 +71,15 @@ pub fn run(options: &Options, procfs: ProcFs) -> u8 {
         return STATUS_OURS;
     }
 
-    let mut lease = Lease::ask(options.verbosity);
-    if options.require || options.wait_attach {
+    let outer = nested::outer_wrapper(&procfs, std::process::id().cast_signed());
+    if let Some(pid) = outer
+        && let Err(refused) = join(pid, options, roots.sysfs, &report)
+    {
+        report.say(&Message::Required(refused));
+        return STATUS_OURS;
+    }
+    let mut lease = if outer.is_some() { Lease::none() } else { Lease::ask(&options.wish(roots.service)) };
+    if outer.is_none() && (options.require || options.wait_attach) {
         for news in lease.settle() {
             follow::tell(news, options.require, &report);
         }
@@ -52,7 +91,12 @@ pub fn run(options: &Options, procfs: ProcFs) -> u8 {
 
     // Until here a signal simply ends us, which closes the session; from here on it is the game's.
     let signals = Signals::block().inspect_err(|error| report.less("signals are not passed on", error)).ok();
-    let mut game = match child::spawn(options, inherited, &report) {
+    if options.wait_family
+        && let Err(error) = orphans::adopt()
+    {
+        report.less("a game whose launcher has left may be lost", &error);
+    }
+    let mut game = match child::spawn(play, inherited, &report) {
         Ok(game) => game,
         Err(NotStarted { message, status }) => {
             report.say(&message);
@@ -61,11 +105,16 @@ pub fn run(options: &Options, procfs: ProcFs) -> u8 {
         }
     };
     let started = Instant::now();
-    let program = options.program.to_string_lossy().into_owned();
+    let program = play.program.to_string_lossy().into_owned();
     report.say(&Message::Started { program, pid: game.pid().as_raw() });
 
-    let watch = Watch::new(procfs, options.finder.clone(), game.pid().as_raw());
-    let mut follow = Follow::new(&options.finder, &mut lease, watch, &report, started);
+    let search = Search {
+        root: Root::Game(procfs.identity(game.pid().as_raw()).unwrap_or_default()),
+        marks: Marks::of(|name| std::env::var_os(name)),
+        since_ticks: procfs.identity(std::process::id().cast_signed()).map_or(0, |own| own.start_ticks),
+    };
+    let watch = Watch::new(procfs.clone(), options.finder.clone(), search);
+    let mut follow = Follow::new(options, procfs, &mut lease, watch, &report, started);
     let ended = catch_unwind(AssertUnwindSafe(|| follow.until_end(&mut game, signals.as_ref())));
     let ended = ended.unwrap_or_else(|_| follow::wait_only(&mut game, signals.as_ref(), &report));
 
@@ -89,4 +138,20 @@ fn check(options: &Options, procfs: &ProcFs, report: &Report) -> Result<(), Fail
         }
         _ => Ok(()),
     }
+}
+
+/// Within the wrapper `outer` there is nothing to ask for: its lease is held for all that we start.
+fn join(outer: i32, options: &Options, sysfs: &Path, report: &Report) -> Result<(), Failure> {
+    let scheduler = SchedExtDir::at(sysfs).scheduler();
+    if options.require && !scheduler.is_some_and(|name| is_ours(&name)) {
+        let message = format!("the scx-gamer-run around this one (PID {outer}) has no scheduler");
+        return Err(Failure::new(message, "it has said why; give --require to that one"));
+    }
+    report.say(&Message::Within { outer });
+    if !matches!(options.finder, Finder::Family) {
+        let complaint =
+            format!("the scx-gamer-run around this one (PID {outer}) chooses the game: tell that one which it is");
+        report.say(&Message::BadValue(complaint));
+    }
+    Ok(())
 }

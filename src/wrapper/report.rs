@@ -15,6 +15,8 @@ use nix::poll::PollFd;
 use nix::poll::PollFlags;
 use nix::poll::poll;
 
+use crate::wrapper::follow::Released;
+
 /// How long a reader of stderr may keep us waiting before it loses a line.
 const READER_PATIENCE_MS: u8 = 100;
 
@@ -49,6 +51,8 @@ pub enum Ended {
 pub enum GivenBack {
     /// It ended well: it has read back that the kernel's scheduler is in place.
     Confirmed,
+    /// Somebody else holds a lease, too, so that it stays.
+    KeptForOthers,
     /// It ended in another way.
     Unconfirmed(String),
     /// It did not end in time and was killed, upon which the kernel takes its scheduler out.
@@ -66,6 +70,8 @@ pub enum Message {
     Attached { scheduler: String, after: Duration, sources: String },
     /// Who tells when frames begin has changed.
     FrameSource(String),
+    /// Another wrapper around us has the lease.
+    Within { outer: i32 },
     /// The game plays without it.
     NotScheduled(Failure),
     /// `--require` forbids that.
@@ -94,6 +100,16 @@ pub enum Message {
     Forwarded(&'static str),
     /// Something of ours failed after the game began.
     LessThanAsked { what: String, why: String },
+    /// No lease is held for a game that is yet to come.
+    NoHolder(String),
+    /// A lease without a command was given back.
+    Released { why: Released, after: Duration, given_back: GivenBack },
+    /// No holder was there to be ended.
+    NothingHeld,
+    /// Who holds the scheduler could not be found out.
+    NoStatus(Failure),
+    /// What `--setup` did not do, or what to know of what it did.
+    SetUp(Failure),
     /// The game is over.
     Over { ended: Ended, after: Duration, given_back: GivenBack },
 }
@@ -103,7 +119,7 @@ impl Message {
     fn verbosity(&self) -> u8 {
         match self {
             Self::Foreground { .. } | Self::NoForeground | Self::Started { .. } | Self::FrameSource(_) => 1,
-            Self::Over { given_back: GivenBack::Nothing, .. } => 1,
+            Self::Over { given_back: GivenBack::Nothing, .. } | Self::NothingHeld => 1,
             Self::Forwarded(_) => 2,
             _ => 0,
         }
@@ -117,6 +133,7 @@ impl fmt::Display for Message {
                 write!(f, "scheduled by {scheduler} after {} ms", after.as_millis())?;
                 if sources.is_empty() { Ok(()) } else { write!(f, " ({sources})") }
             }
+            Self::Within { outer } => write!(f, "within scx-gamer-run (PID {outer}), which schedules this game, too"),
             Self::FrameSource(source) => write!(f, "frames: {source}"),
             Self::NotScheduled(why) => {
                 write!(f, "{}; the game runs under the kernel's scheduler{}", why.message, HintLine(&why.hint))
@@ -127,7 +144,9 @@ impl fmt::Display for Message {
             Self::SchedulerLost(why) => {
                 write!(f, "{}; the game goes on under the kernel's scheduler{}", why.message, HintLine(&why.hint))
             }
-            Self::Refused(why) => write!(f, "{}{}", why.message, HintLine(&why.hint)),
+            Self::Refused(why) | Self::NoStatus(why) | Self::SetUp(why) => {
+                write!(f, "{}{}", why.message, HintLine(&why.hint))
+            }
             Self::Foreground { name, tgid } => write!(f, "foreground: {name} (TGID {tgid})"),
             Self::NoForeground => f.write_str("foreground: none"),
             Self::ForegroundMissing(what) => write!(f, "no game is pinned: {what}"),
@@ -138,23 +157,42 @@ impl fmt::Display for Message {
             Self::Started { program, pid } => write!(f, "started '{program}' (PID {pid})"),
             Self::Forwarded(signal) => write!(f, "passed {signal} on to the game"),
             Self::LessThanAsked { what, why } => write!(f, "{what}: {why}; the game is not affected"),
+            Self::NoHolder(why) => write!(f, "no lease is held for the game: {why}"),
+            Self::NothingHeld => f.write_str("no holder of this launcher's was left to be ended"),
+            Self::Released { why, after, given_back } => {
+                match why {
+                    Released::Told(signal) => write!(f, "told to end by {signal}")?,
+                    Released::GameEnded => f.write_str("the game has ended")?,
+                    Released::LauncherEnded => f.write_str("the launcher has ended")?,
+                    Released::NoGame => f.write_str("no game has appeared")?,
+                }
+                write!(f, " after {}{}", Span(*after), HowGivenBack(given_back))
+            }
             Self::Over { ended, after, given_back } => {
                 match ended {
                     Ended::Exited(status) => write!(f, "game exited with status {status}")?,
                     Ended::Killed(signal) => write!(f, "game was ended by {}", signal_name(*signal))?,
                 }
                 write!(f, " after {}", Span(*after))?;
-                match given_back {
-                    GivenBack::Confirmed => f.write_str("; the kernel's scheduler is back"),
-                    GivenBack::Unconfirmed(how) => {
-                        write!(f, "; scx_gamer {how}{}", HintLine(&Some(CHECK_STATE.to_owned())))
-                    }
-                    GivenBack::Killed => {
-                        write!(f, "; scx_gamer did not end and was killed{}", HintLine(&Some(CHECK_STATE.to_owned())))
-                    }
-                    GivenBack::LostBefore | GivenBack::Nothing => Ok(()),
-                }
+                write!(f, "{}", HowGivenBack(given_back))
             }
+        }
+    }
+}
+
+/// The part of a last line that tells what became of the scheduler.
+struct HowGivenBack<'a>(&'a GivenBack);
+
+impl fmt::Display for HowGivenBack<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self.0 {
+            GivenBack::Confirmed => f.write_str("; the scheduler from before is back"),
+            GivenBack::KeptForOthers => f.write_str("; the scheduler stays for another game"),
+            GivenBack::Unconfirmed(how) => write!(f, "; scx_gamer {how}{}", HintLine(&Some(CHECK_STATE.to_owned()))),
+            GivenBack::Killed => {
+                write!(f, "; scx_gamer did not end and was killed{}", HintLine(&Some(CHECK_STATE.to_owned())))
+            }
+            GivenBack::LostBefore | GivenBack::Nothing => Ok(()),
         }
     }
 }
@@ -176,7 +214,8 @@ impl fmt::Display for HintLine<'_> {
     }
 }
 
-struct Span(Duration);
+/// A time as people say it.
+pub struct Span(pub Duration);
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
@@ -233,16 +272,20 @@ impl Report {
         )));
     }
 
-    /// What `--help` and `--version` asked for: the one use of stdout, since no game runs.
+    /// What `--help`, `--doctor` and the like asked for: the one use of stdout, since no game runs.
     pub fn answer(text: &str) {
-        let _ = io::stdout().write_all(text.as_bytes());
+        let _ = io::stdout().write_all(clean(text).as_bytes());
     }
 }
 
-/// Labels the first line and takes control characters out, whoever wrote the text.
+/// Labels the first line.
 fn lines(text: &str) -> String {
-    let clean: String = text.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect();
-    format!("scx-gamer-run: {clean}\n")
+    format!("scx-gamer-run: {}\n", clean(text))
+}
+
+/// Takes control characters out, whoever wrote the text.
+fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect()
 }
 
 /// A full pipe that nobody reads must not hold us up: its reader loses the line.
@@ -285,7 +328,7 @@ mod tests {
         let over = |ended, seconds| {
             Message::Over { ended, after: Duration::from_secs(seconds), given_back: GivenBack::Confirmed }.to_string()
         };
-        let back = "; the kernel's scheduler is back";
+        let back = "; the scheduler from before is back";
         assert_eq!(over(Ended::Exited(0), 749), format!("game exited with status 0 after 12 min{back}"));
         assert_eq!(over(Ended::Killed(15), 3), format!("game was ended by SIGTERM after 3 s{back}"));
         assert_eq!(over(Ended::Killed(40), 3900), format!("game was ended by signal 40 after 1 h 05 min{back}"));

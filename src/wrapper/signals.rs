@@ -8,6 +8,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::os::fd::AsRawFd;
 use std::os::fd::BorrowedFd;
 
 use nix::errno::Errno;
@@ -108,6 +109,15 @@ impl Signals {
     }
 }
 
+impl Signals {
+    /// The next one that asks us to end, for a holder without a game; all others are taken off the descriptor.
+    #[must_use]
+    pub fn next_that_asks_to_end(&self) -> Option<Signal> {
+        let next = || Signal::try_from(self.descriptor.read_signal().ok()??.ssi_signo.cast_signed()).ok();
+        std::iter::from_fn(next).find(|signal| asks_to_end(*signal))
+    }
+}
+
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()
@@ -123,6 +133,26 @@ pub fn pass_on(signal: Signal, game: Pid) -> io::Result<()> {
         Ok(()) | Err(Errno::ESRCH) => Ok(()),
         Err(errno) => Err(errno.into()),
     }
+}
+
+/// Sends `signal` to the process behind `pidfd`, which need not be our child.
+///
+/// # Errors
+/// As [`pass_on`].
+pub fn pass_on_to(signal: Signal, pidfd: BorrowedFd<'_>) -> io::Result<()> {
+    let no_info: *const libc::siginfo_t = std::ptr::null();
+    // SAFETY: an open descriptor and a null pointer, which stands for what kill(2) would tell.
+    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal as i32, no_info, 0) };
+    match Errno::result(sent) {
+        Ok(_) | Err(Errno::ESRCH) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Whether whoever sends this wants its receiver to end.
+#[must_use]
+pub fn asks_to_end(signal: Signal) -> bool {
+    matches!(signal, Signal::SIGINT | Signal::SIGTERM | Signal::SIGHUP | Signal::SIGQUIT)
 }
 
 /// What we know about how a signal came.

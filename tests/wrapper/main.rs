@@ -2,7 +2,11 @@
 //! that could schedule anything.
 
 mod contract;
+mod family;
+mod hook;
+mod questions;
 mod rig;
+mod service;
 mod session;
 mod signals;
 mod status;

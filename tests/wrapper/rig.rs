@@ -5,6 +5,7 @@ use std::io::BufRead;
 use std::io::BufReader;
 use std::io::Read;
 use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Child;
@@ -17,6 +18,8 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
+use nix::sys::signal::SigHandler;
+use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 /// How long a condition may take on a busy machine before a test fails.
@@ -52,6 +55,8 @@ impl Rig {
     pub fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
         let mut command = Command::new(self.path("scx-gamer-run"));
         command.args(arguments).env("PATH", self.bin()).env("FAKE_SCX_GAMER", self.behaviour).stdin(Stdio::null());
+        // SAFETY: runs between fork and exec; three system calls.
+        unsafe { command.pre_exec(heed_signals) };
         command
     }
 
@@ -75,6 +80,16 @@ impl Rig {
     pub fn start<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Running {
         Running::from(self.command(arguments).stdin(Stdio::piped()))
     }
+}
+
+/// A test run under nohup ignores SIGHUP, one in a script's background SIGINT and SIGQUIT, and a shell cannot trap what it
+/// was born ignoring.
+fn heed_signals() -> std::io::Result<()> {
+    for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT] {
+        // SAFETY: the default action runs no code of ours.
+        unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) }?;
+    }
+    Ok(())
 }
 
 /// A program built beside the wrapper from `examples/`.

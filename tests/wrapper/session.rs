@@ -75,7 +75,7 @@ fn wait_attach_starts_the_game_after_the_answer_whatever_it_is() {
         ),
         "{said}"
     );
-    assert!(said.ends_with("; the kernel's scheduler is back\n") && said.lines().count() == 3, "{said}");
+    assert!(said.ends_with("; the scheduler from before is back\n") && said.lines().count() == 3, "{said}");
 }
 
 #[test]

@@ -155,3 +155,52 @@ fn a_wrapper_that_is_killed_leaves_the_game_alive() {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
 }
+
+#[test]
+fn ctrl_c_in_tmux_reaches_the_game_once() {
+    let rig = Rig::where_scx_gamer("attaches");
+    let (socket, heard) = (rig.path("tmux"), rig.path("heard"));
+    let socket = socket.to_str().expect("a path of text");
+    let tmux = |words: &[&str]| {
+        let status = std::process::Command::new("tmux").args(["-S", socket]).args(words).status();
+        assert!(status.expect("start tmux").success(), "tmux {words:?}");
+    };
+    let text = || std::fs::read_to_string(&heard).unwrap_or_default();
+    let wait_for = |last: &str| {
+        let until = std::time::Instant::now() + LIMIT;
+        while !text().lines().any(|line| line.starts_with(last)) {
+            assert!(std::time::Instant::now() < until, "no {last} in {:?}", text());
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    };
+    let wrapper = rig.path("scx-gamer-run");
+    let command =
+        format!("FAKE_SCX_GAMER=attaches {} {} SIGUSR2 > {}", wrapper.display(), fake_game(), heard.display());
+    tmux(&["new-session", "-d", &command]);
+    wait_for("ready ");
+    let game = text().lines().find_map(|line| line.strip_prefix("ready ")?.parse().ok()).expect("a PID");
+    tmux(&["send-keys", "C-c"]);
+    wait_for("SIGINT");
+    kill(nix::unistd::Pid::from_raw(game), Signal::SIGUSR2).expect("end the game");
+    wait_for("SIGUSR2");
+    assert_eq!(text().lines().filter(|line| *line == "SIGINT").count(), 1, "{}", text());
+}
+
+#[test]
+fn a_storm_of_signals_beside_a_storm_of_children_ends_nobody_and_the_status_passes() {
+    let rig = Rig::where_scx_gamer("attaches");
+    // The game counts what it gets; a shell would end at the first of them.
+    let script = "trap 'n=$((n+1))' TERM USR1 USR2; trap 'echo $n; exit 6' INT; echo ready $$; \
+                  i=0; while :; do (:); i=$((i+1)); [ $i != 2000 ] || echo forked; done";
+    let mut running = rig.start(&["/bin/sh", "-c", script]);
+    running.game_ready();
+    for round in 0..3000 {
+        let signal = [Signal::SIGTERM, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGCONT][round % 4];
+        kill(running.pid(), signal).expect("the wrapper lives");
+    }
+    assert_eq!(running.stdout.next(), "forked");
+    kill(running.pid(), Signal::SIGINT).expect("the wrapper lives");
+    let nr_heard: u32 = running.stdout.next().parse().expect("a count");
+    assert!(nr_heard >= 3, "each kind arrived at least once: {nr_heard}");
+    assert_eq!(running.child.wait().expect("wait").code(), Some(6));
+}

@@ -52,6 +52,13 @@ fn all_machines() -> Vec<Description> {
 }
 
 #[test]
+fn the_game_does_not_belong_on_efficiency_cores_and_a_hole_is_no_cpu() {
+    assert_eq!(machine(&machines::i9_13900k()).weak_cpus(), range(16, 32));
+    assert!(machine(&machines::ryzen_7950x()).weak_cpus().is_empty());
+    assert!(machine(&machines::steam_deck_with_holes()).weak_cpus().is_empty());
+}
+
+#[test]
 fn on_every_machine_the_arrays_hold_together() {
     for description in all_machines() {
         for domain in ["all", "turbo", "performance", "powersave", "0"] {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::events::FrameWish;
 
 fn options(args: &[&str]) -> Result<Options, String> {
     Options::from_words(args)
@@ -102,6 +103,15 @@ fn a_frame_rate_is_a_positive_number_that_a_display_could_have() {
         let error = with(hz).expect_err(hz);
         assert!(error.contains("--frame-hz") && error.contains("1..=1000 Hz"), "{error}");
     }
+}
+
+#[test]
+fn other_schedulers_that_nobody_manages_are_kept_unless_told_otherwise() {
+    let policy = |words: &[&str]| options(words).map(|o| o.on_conflict);
+    assert_eq!(policy(&[]), Ok(OnConflict::Keep));
+    assert_eq!(policy(&["--on-conflict", "replace"]), Ok(OnConflict::Replace));
+    let error = policy(&["--on-conflict=fight"]).expect_err("no such policy");
+    assert!(error.contains("--on-conflict") && error.contains("keep, replace"), "{error}");
 }
 
 #[test]

@@ -3,7 +3,6 @@
 mod monitor;
 mod printer;
 mod server;
-mod socket;
 mod text;
 mod wire;
 
@@ -19,6 +18,7 @@ use super::wake::Wake;
 use super::wake::Wakes;
 use crate::sched::Scheduler;
 use crate::sched::stats::Sample;
+use crate::session::protocol::LeaseStatus;
 
 /// The metrics of an attached scheduler.
 pub struct Metrics {
@@ -50,7 +50,7 @@ impl Metrics {
         let mut server =
             Server::bind(wanted.socket, since).map_err(|why| log::warn!("metrics are not served: {why:#}"));
         if let Ok(server) = &mut server {
-            wakes.add_metrics(server.as_fd())?;
+            wakes.add(server.as_fd(), Wake::Metrics)?;
         }
         Ok(Self { printer, server: server.ok() })
     }
@@ -65,9 +65,9 @@ impl Metrics {
     }
 
     /// Answers who has asked.
-    pub fn serve(&mut self, sample: impl FnMut() -> anyhow::Result<Sample>) {
+    pub fn serve(&mut self, sample: impl FnMut() -> anyhow::Result<Sample>, leases: impl Fn() -> Vec<LeaseStatus>) {
         let Some(server) = &mut self.server else { return };
-        if let Err(why) = server.serve(sample) {
+        if let Err(why) = server.serve(sample, leases) {
             log::warn!("metrics are no longer served: {why:#}");
             self.server = None;
         }

@@ -22,11 +22,12 @@ use nix::sys::epoll::EpollEvent;
 use nix::sys::epoll::EpollFlags;
 use nix::sys::epoll::EpollTimeout;
 
-use super::socket;
-use super::socket::SocketFile;
+use super::super::socket_file::Modes;
+use super::super::socket_file::SocketFile;
 use super::wire::Dialogue;
 use crate::sched::stats::Sample;
 use crate::sched::stats::Totals;
+use crate::session::protocol::LeaseStatus;
 
 /// Longest request; those of scx's own tools have 40 bytes.
 const REQUEST_BYTES_MAX: usize = 1024;
@@ -61,9 +62,9 @@ impl Server {
     /// Serves at `path`. A client's first answer tells what has happened since `since`.
     ///
     /// # Errors
-    /// What [`socket::listen`] says; the process is out of descriptors.
+    /// What [`SocketFile::make`] says; the process is out of descriptors.
     pub fn bind(path: &Path, since: Totals) -> anyhow::Result<Self> {
-        let (listener, file) = socket::listen(path)?;
+        let (listener, file) = SocketFile::make(path, Modes::ForOwner, || UnixListener::bind(path))?;
         listener.set_nonblocking(true).context("listen without blocking")?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("create an epoll")?;
         epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER)).context("wait for clients")?;
@@ -74,7 +75,11 @@ impl Server {
     ///
     /// # Errors
     /// No more clients can be accepted; the server is of no use any more.
-    pub fn serve(&mut self, mut sample: impl FnMut() -> anyhow::Result<Sample>) -> anyhow::Result<()> {
+    pub fn serve(
+        &mut self,
+        mut sample: impl FnMut() -> anyhow::Result<Sample>,
+        leases: impl Fn() -> Vec<LeaseStatus>,
+    ) -> anyhow::Result<()> {
         let mut events = [EpollEvent::empty(); CLIENTS_MAX + 1];
         let nr_events = match self.epoll.wait(&mut events, EpollTimeout::ZERO) {
             Err(Errno::EINTR) => 0,
@@ -87,7 +92,7 @@ impl Server {
                 id => {
                     let Some(client) = self.clients.get_mut(&id) else { continue }; // it has made room
                     client.heard_in_turn = self.nr_turns;
-                    if let Err(why) = client.answer(&mut sample) {
+                    if let Err(why) = client.answer(&mut sample, &leases) {
                         log::debug!("metrics client {id} is let go: {why}");
                         self.clients.remove(&id);
                     }
@@ -126,7 +131,11 @@ impl AsFd for Server {
 
 impl Client {
     /// Answers the requests that have arrived whole.
-    fn answer(&mut self, mut sample: impl FnMut() -> anyhow::Result<Sample>) -> io::Result<()> {
+    fn answer(
+        &mut self,
+        mut sample: impl FnMut() -> anyhow::Result<Sample>,
+        leases: impl Fn() -> Vec<LeaseStatus>,
+    ) -> io::Result<()> {
         let mut buffer = [0; REQUEST_BYTES_MAX];
         let room = REQUEST_BYTES_MAX - self.received.len();
         let nr_bytes = match self.stream.read(&mut buffer[..room]) {
@@ -138,7 +147,7 @@ impl Client {
         while let Some(end) = self.received.iter().position(|&byte| byte == b'\n') {
             let line: Vec<u8> = self.received.drain(..=end).collect();
             // An answer that does not fit into the socket's buffer is for somebody who does not read.
-            self.stream.write_all(&self.dialogue.answer(&line, &mut sample))?;
+            self.stream.write_all(&self.dialogue.answer(&line, &mut sample, &leases))?;
         }
         if self.received.len() == REQUEST_BYTES_MAX {
             return Err(io::Error::other("it sends no end of line"));

@@ -1,7 +1,8 @@
 //! The conversation that scx's tools have with a scheduler: one JSON object a line, a request and its answer.
 //!
-//! `{"req":"stats"}` asks for values, `{"req":"stats_meta"}` for what they mean. The types are those of the crate
-//! `scx_stats`, so that whatever reads other schedulers' metrics reads ours.
+//! `{"req":"stats"}` asks for values, `{"req":"stats_meta"}` for what they mean, and `{"req":"leases"}`, which is ours
+//! alone, for who holds the scheduler. The types are those of the crate `scx_stats`, so that whatever reads other
+//! schedulers' metrics reads ours.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,6 +26,8 @@ use crate::sched::stats::Sample;
 use crate::sched::stats::Totals;
 use crate::sched::stats::Unit;
 use crate::sched::stats::metrics;
+use crate::session::protocol::LeaseStatus;
+use crate::session::protocol::Leases;
 
 /// Name of the one set of metrics that we serve, as `stats_meta` tells it.
 pub const META_NAME: &str = "scx_gamer";
@@ -53,8 +56,13 @@ impl Dialogue {
     }
 
     /// The answer to one line, which the client ends with a line feed as we do.
-    pub fn answer(&mut self, line: &[u8], sample: impl FnOnce() -> anyhow::Result<Sample>) -> Vec<u8> {
-        let answer = match self.value_for(line, sample) {
+    pub fn answer(
+        &mut self,
+        line: &[u8],
+        sample: impl FnOnce() -> anyhow::Result<Sample>,
+        leases: impl FnOnce() -> Vec<LeaseStatus>,
+    ) -> Vec<u8> {
+        let answer = match self.value_for(line, sample, leases) {
             Ok(value) => response(0, value),
             Err(Refusal { errno, why }) => response(errno, Value::String(why)),
         };
@@ -63,7 +71,12 @@ impl Dialogue {
         bytes
     }
 
-    fn value_for(&mut self, line: &[u8], sample: impl FnOnce() -> anyhow::Result<Sample>) -> Result<Value, Refusal> {
+    fn value_for(
+        &mut self,
+        line: &[u8],
+        sample: impl FnOnce() -> anyhow::Result<Sample>,
+        leases: impl FnOnce() -> Vec<LeaseStatus>,
+    ) -> Result<Value, Refusal> {
         let request: StatsRequest = serde_json::from_slice(line).map_err(Refusal::of_request)?;
         let target = request.args.get("target").map_or(DEFAULT_TARGET, String::as_str);
         match request.req.as_str() {
@@ -75,6 +88,7 @@ impl Dialogue {
             }
             "stats" => Err(Refusal::of_request(format!("unknown target {target:?}"))),
             "stats_meta" => Ok(json(&meta())),
+            "leases" => Ok(json(&Leases { leases: leases() })),
             other => Err(Refusal::of_request(format!("unknown request {other:?}"))),
         }
     }
@@ -147,9 +161,14 @@ mod tests {
     }
 
     fn ask(dialogue: &mut Dialogue, line: &str, sample: impl FnOnce() -> anyhow::Result<Sample>) -> StatsResponse {
-        let bytes = dialogue.answer(line.as_bytes(), sample);
+        let bytes = dialogue.answer(line.as_bytes(), sample, || vec![lease()]);
         assert_eq!(bytes.last(), Some(&b'\n'));
         serde_json::from_slice(&bytes).expect("a response")
+    }
+
+    fn lease() -> LeaseStatus {
+        let foreground_comm = Some("game".to_owned());
+        LeaseStatus { pid: 7, uid: 1000, foreground_tgid: Some(8), foreground_comm, since: 1_790_000_000 }
     }
 
     fn never() -> anyhow::Result<Sample> {
@@ -175,6 +194,15 @@ mod tests {
         let mut dialogue = Dialogue::new(epoch.clone());
         let answer = ask(&mut dialogue, r#"{"req":"stats","args":{"target":"top"}}"#, || Ok(sample(&epoch, 1)));
         assert_eq!(answer.errno, 0);
+    }
+
+    #[test]
+    fn who_holds_the_scheduler_is_told_without_a_look_at_its_metrics() {
+        let answer = ask(&mut Dialogue::new(Totals::zero(Instant::now())), r#"{"req":"leases"}"#, never);
+        let expected =
+            r#"{"leases":[{"pid":7,"uid":1000,"foreground_tgid":8,"foreground_comm":"game","since":1790000000}]}"#;
+        let expected: Value = serde_json::from_str(expected).expect("JSON");
+        assert_eq!((answer.errno, &answer.args["resp"]), (0, &expected));
     }
 
     #[test]

@@ -2,12 +2,17 @@
 
 use std::io::BufRead as _;
 use std::io::BufReader;
+use std::os::unix::fs::symlink;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
+use std::path::Path;
 use std::process::Command;
 use std::process::Stdio;
 
 use nix::sys::signal::Signal;
+use scx_gamer_run::sched::Machine;
+use scx_gamer_run::sched::Scheduler;
+use scx_gamer_run::sched::topology::PrimaryDomain;
 
 use crate::support::Kept;
 use crate::support::attach;
@@ -18,6 +23,7 @@ use crate::support::sched_ext;
 use crate::support::scx_gamer;
 use crate::support::state;
 use crate::support::threads_of;
+use crate::support::tunables;
 use crate::support::wait_for_state;
 use crate::support::wait_until;
 
@@ -133,14 +139,14 @@ fn the_kernel_throwing_it_out_is_told_with_the_reason() {
 }
 
 /// Lets a real-time task keep a CPU for itself.
-fn lift_real_time_limits() {
+pub fn lift_real_time_limits() {
     std::fs::write("/proc/sys/kernel/sched_rt_runtime_us", "-1").expect("lift the real-time limit");
     // Newer kernels reserve a share for sched_ext tasks against real-time ones.
     let _ = std::fs::write("/sys/kernel/debug/sched/ext_server/cpu0/runtime", "0");
 }
 
 /// A task that may run on CPU 0 alone, and a real-time one that keeps it from there.
-fn starve_a_task_on_cpu_0() -> [Kept; 2] {
+pub fn starve_a_task_on_cpu_0() -> [Kept; 2] {
     let on_cpu_0 = |scheduling: &[&str]| {
         let spin = ["sh", "-c", "while :; do :; done"];
         Kept::spawn(Command::new("taskset").args(["-c", "0"]).args(scheduling).args(spin))
@@ -174,4 +180,22 @@ fn the_watchdog_gives_the_machine_back_when_a_queued_task_makes_no_progress() {
     assert_eq!(status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("longer than --watchdog-secs 1 allows"), "{stderr}");
     wait_for_state("disabled");
+}
+
+#[test]
+fn a_scheduler_without_its_windows_stands_where_the_kernel_refuses_what_sees_events() {
+    // A tracepoint by its name alone: the module that it belongs to is not loaded here, so its type is unknown.
+    assert!(!Path::new("/sys/module/drm").exists(), "this machine has a graphics driver, so nothing would be refused");
+    let sysfs = tempfile::tempdir().expect("temporary directory");
+    let kernel = sysfs.path().join("kernel");
+    std::fs::create_dir_all(kernel.join("tracing/events/drm/drm_vblank_event")).expect("invent a tracepoint");
+    symlink("/sys/kernel/sched_ext", kernel.join("sched_ext")).expect("link to the kernel's own");
+    let machine = Machine::read(&PrimaryDomain::All, Path::new("/sys")).expect("read the machine");
+    libbpf_rs::set_print(None);
+
+    let scheduler = Scheduler::attach_to(&machine, &tunables(&["--frame-window-us=1000"]), sysfs.path());
+    let scheduler = scheduler.unwrap_or_else(|why| panic!("{why}"));
+    assert_eq!(state(), "enabled");
+    assert!(scheduler.see_vblanks().is_err(), "what was refused cannot be attached");
+    assert!(scheduler.see_input().is_err(), "one refusal leaves all of them out");
 }

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use nix::sys::signal::Signal;
 use scx_gamer_run::sched::Class;
 use scx_gamer_run::sched::LeaseId;
+use scx_gamer_run::sched::Member;
 use scx_gamer_run::sched::Scheduler;
 
 use crate::support::Kept;
@@ -14,6 +15,7 @@ use crate::support::attach;
 use crate::support::cpu_ns;
 use crate::support::example;
 use crate::support::one_hog;
+use crate::support::state;
 use crate::support::threads_of;
 use crate::support::wait_for_process;
 use crate::support::wait_until;
@@ -101,13 +103,100 @@ fn every_thread_of_the_pinned_process_is_foreground_old_and_new() {
 }
 
 #[test]
-fn a_foreground_outside_the_family_gains_nothing() {
+fn a_foreground_outside_of_the_family_joins_with_its_children_and_leaves_with_the_lease() {
     let mut scheduler = attach();
-    let (wrapper, neighbour) = (shell(), shell());
+    let (wrapper, mut elsewhere) = (shell(), shell());
+    tell(&mut elsewhere, "sleep 91111 &");
+    let child = wait_for_process("91111");
+    let _cleanup = Stray(child);
     let lease = scheduler.begin_lease(wrapper.pid(), 0).expect("begin a lease");
-    scheduler.set_foreground(lease, Some(neighbour.pid()));
-    // Starting up may have been work enough for the background.
-    assert!(matches!(class_of(&scheduler, neighbour.pid()), Class::Normal | Class::Background));
+    assert_eq!(lease_of(&scheduler, elsewhere.pid()), None);
+
+    scheduler.set_foreground(lease, Some(elsewhere.pid()));
+    assert_eq!(class_of(&scheduler, elsewhere.pid()), Class::Foreground);
+    assert_eq!(class_of(&scheduler, child), Class::Family);
+    tell(&mut elsewhere, "sleep 92222 &");
+    let younger = wait_for_process("92222");
+    let _cleanup = Stray(younger);
+    assert_eq!(lease_of(&scheduler, younger), Some(lease));
+
+    scheduler.end_lease(lease);
+    for pid in [elsewhere.pid(), child, younger] {
+        assert_eq!(lease_of(&scheduler, pid), None);
+    }
+}
+
+#[test]
+fn who_joins_is_family_with_its_descendants_unless_another_lease_has_it() {
+    let mut scheduler = attach();
+    let (ours, theirs, mut orphan) = (shell(), shell(), shell());
+    let lease = scheduler.begin_lease(ours.pid(), 0).expect("begin a lease");
+    let other = scheduler.begin_lease(theirs.pid(), 0).expect("begin another");
+    for pid in [orphan.pid(), theirs.pid()] {
+        scheduler.join(lease, pid);
+    }
+    assert_eq!((lease_of(&scheduler, orphan.pid()), class_of(&scheduler, orphan.pid())), (Some(lease), Class::Family));
+    assert_eq!(lease_of(&scheduler, theirs.pid()), Some(other));
+    tell(&mut orphan, "sleep 97111 &");
+    let child = wait_for_process("97111");
+    let _cleanup = Stray(child);
+    assert_eq!(lease_of(&scheduler, child), Some(lease));
+}
+
+#[test]
+fn a_foreground_that_belongs_to_another_lease_stays_with_it() {
+    let mut scheduler = attach();
+    let (ours, theirs) = (shell(), shell());
+    let lease = scheduler.begin_lease(ours.pid(), 0).expect("begin a lease");
+    let other = scheduler.begin_lease(theirs.pid(), 0).expect("begin another");
+    scheduler.set_foreground(lease, Some(theirs.pid()));
+    assert_eq!(lease_of(&scheduler, theirs.pid()), Some(other));
+    assert_eq!(class_of(&scheduler, theirs.pid()), Class::Family, "its own lease has pinned nobody");
+}
+
+fn news_of(scheduler: &Scheduler, pid: i32) -> Vec<Member> {
+    scheduler.take_family_news().into_iter().filter(|member| member.tgid == pid).collect()
+}
+
+#[test]
+fn who_forks_or_execs_in_the_family_is_told_with_its_time_of_birth() {
+    let mut scheduler = attach();
+    let (mut wrapper, mut neighbour) = (shell(), shell());
+    let lease = scheduler.begin_lease(wrapper.pid(), 0).expect("begin a lease");
+    assert_eq!(news_of(&scheduler, wrapper.pid()).len(), 1, "who is marked is told");
+
+    tell(&mut neighbour, "sleep 93333 &");
+    tell(&mut wrapper, "(setsid sh -c 'exec sleep 94444' &)");
+    let (stranger, orphan) = (wait_for_process("93333"), wait_for_process("94444"));
+    let _cleanup = (Stray(stranger), Stray(orphan));
+    let news = scheduler.take_family_news();
+    assert!(news.iter().all(|member| member.lease == lease && member.tgid != stranger), "{news:?}");
+    // Its fork, the exec of setsid, that of sh and that of sleep.
+    let told: Vec<&Member> = news.iter().filter(|member| member.tgid == orphan).collect();
+    assert!(told.len() >= 3, "{news:?}");
+    let stat = procfs::process::Process::new(orphan).and_then(|process| process.stat()).expect("stat");
+    for member in told {
+        let ticks = member.born.as_nanos() / (1_000_000_000 / u128::from(procfs::ticks_per_second()));
+        assert_eq!(ticks, stat.starttime.into());
+    }
+    assert!(scheduler.take_family_news().is_empty(), "told once");
+}
+
+#[test]
+fn ten_thousand_short_children_are_told_as_far_as_there_is_room_and_nothing_breaks() {
+    let mut scheduler = attach();
+    let mut wrapper = shell();
+    scheduler.begin_lease(wrapper.pid(), 0).expect("begin a lease");
+    tell(&mut wrapper, "i=0; while [ $i -lt 10000 ]; do (:); i=$((i+1)); done; sleep 95555 &");
+    let last = wait_for_process("95555");
+    let _cleanup = Stray(last);
+    let nr_told = scheduler.take_family_news().len();
+    assert!((5000..10_000).contains(&nr_told), "{nr_told} told: the ring has room for about 5400");
+    tell(&mut wrapper, "sleep 96666 &");
+    let next = wait_for_process("96666");
+    let _cleanup = Stray(next);
+    assert!(!news_of(&scheduler, next).is_empty(), "once it was read there is room again");
+    assert_eq!(state(), "enabled");
 }
 
 #[test]

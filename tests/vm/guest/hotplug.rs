@@ -110,7 +110,7 @@ fn cpus_that_come_and_go_under_load_leave_nobody_waiting_for_half_a_second() {
             waits.look_for(LOOK_EVERY);
         }
     });
-    assert_eq!(state(), "enabled", "{:?}", scheduler.end_reason());
+    assert_eq!(state(), "enabled", "{:?}", scheduler.end());
     let counted = count(&scheduler, "urgent_enqueue") - enqueued_before;
     drop(scheduler);
     assert!(waits.longest() < Duration::from_millis(500), "a task waited for {:?}", waits.longest());

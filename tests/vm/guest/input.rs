@@ -95,7 +95,7 @@ fn a_mouse_opens_windows_in_the_kernel_and_wakes_no_process_of_ours() {
         sleep(Duration::from_millis(300)); // whoever manages devices
         let mut client = Client::connect();
         client.stats();
-        let sleeps = running.sleeps();
+        let sleeps = running.sleeps_once_quiet();
         move_for_a_second(&mut mouse, reports_hz);
         assert_eq!(running.sleeps(), sleeps, "woken by {reports_hz} reports");
         let stats = client.stats();
@@ -199,8 +199,7 @@ fn packets_open_windows_where_they_arrive_if_that_is_wished() {
 fn an_idle_machine_is_left_alone() {
     observe_from_above();
     let running = Running::start(&[]);
-    sleep(Duration::from_millis(500));
-    let sleeps = running.sleeps();
+    let sleeps = running.sleeps_once_quiet();
     sleep(Duration::from_secs(3));
     assert_eq!(running.sleeps(), sleeps);
     running.stop();

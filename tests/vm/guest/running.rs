@@ -8,6 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
 use std::process::Stdio;
+use std::thread::sleep;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -59,6 +61,17 @@ impl Running {
             line.and_then(|count| count.trim().parse::<u64>().ok())
         };
         threads_of(self.process.pid()).into_iter().filter_map(|tid| status(tid).ok().and_then(sleeps)).sum()
+    }
+
+    /// The same once that no longer grows: who was answered may go on before we have gone back to sleep.
+    pub fn sleeps_once_quiet(&self) -> u64 {
+        let mut sleeps = self.sleeps();
+        wait_until("it sleeps", || {
+            sleep(Duration::from_millis(500));
+            let before = std::mem::replace(&mut sleeps, self.sleeps());
+            before == sleeps
+        });
+        sleeps
     }
 
     pub fn stop(mut self) {

@@ -20,8 +20,8 @@ use scx_gamer_run::sched::Scheduler;
 use scx_gamer_run::sched::Tunables;
 use scx_gamer_run::service::cli::Options;
 
-/// How long anything may take under software emulation before a test gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long anything may take under software emulation, on a host that others use as well, before a test gives up.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 pub fn sched_ext() -> SchedExtDir {
     SchedExtDir::at(Path::new("/sys"))
@@ -47,9 +47,15 @@ pub fn wait_for_state(wanted: &str) {
 /// A child that is killed and reaped with the test.
 pub struct Kept(Child);
 
+impl From<Child> for Kept {
+    fn from(child: Child) -> Self {
+        Self(child)
+    }
+}
+
 impl Kept {
     pub fn spawn(command: &mut Command) -> Self {
-        Self(command.spawn().unwrap_or_else(|error| panic!("start {command:?}: {error}")))
+        command.spawn().unwrap_or_else(|error| panic!("start {command:?}: {error}")).into()
     }
 
     pub fn pid(&self) -> i32 {

@@ -172,3 +172,66 @@ fn a_player_without_privilege_plays_unscheduled_and_is_told_what_to_do() {
     assert!(stderr.contains("no permission to load a scheduler"), "{stderr}");
     assert_eq!(state(), "disabled");
 }
+
+/// How many scx_gamer run.
+fn nr_owners() -> usize {
+    let stats = procfs::process::all_processes().expect("list processes").flatten().flat_map(|process| process.stat());
+    stats.filter(|stat| stat.comm == "scx_gamer" && stat.state != 'Z').count()
+}
+
+#[test]
+fn a_wrapper_within_a_wrapper_shares_its_lease_and_both_pass_the_status_on() {
+    let inner = env!("CARGO_BIN_EXE_scx-gamer-run");
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let said = directory.path().join("said");
+    let file = fs::File::create(&said).expect("make a file");
+    let words = ["--require", "-v", "--", inner, "--require", "--", "sh", "-c", "sleep 81005; exit 9"];
+    let mut outer = Kept::spawn(scx_gamer_run(&words).stderr(Stdio::from(file)));
+    let game = wait_for_process("81005");
+    let text = || fs::read_to_string(&said).unwrap_or_default();
+    wait_until("the game is pinned by the outer one", || text().contains(&format!("foreground: sleep (TGID {game})")));
+    assert!(text().contains(&format!("within scx-gamer-run (PID {})", outer.pid())), "{}", text());
+    assert_eq!((nr_owners(), state().as_str()), (1, "enabled"));
+    kill(Pid::from_raw(game), Signal::SIGTERM).expect("end the game");
+    assert_eq!(outer.wait().expect("wait").code(), Some(9));
+    assert_eq!(state(), "disabled");
+}
+
+#[test]
+fn a_game_in_a_pid_namespace_of_its_own_is_pinned_and_keeps_its_preloads() {
+    let preload = "/lib/x86_64-linux-gnu/libm.so.6";
+    let script = "echo preload=$LD_PRELOAD; exec sleep 81006";
+    let mut command = scx_gamer_run(&["--require", "-v", "--", "bwrap", "--dev-bind", "/", "/", "--unshare-pid"]);
+    command.args(["--proc", "/proc", "--", "sh", "-c", script]).env("LD_PRELOAD", preload);
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let path = |name: &str| directory.path().join(name);
+    let file = |name: &str| Stdio::from(fs::File::create(path(name)).expect("make a file"));
+    let mut wrapper = Kept::spawn(command.stdout(file("stdout")).stderr(file("stderr")));
+    let game = wait_for_process("81006");
+    let text = |name: &str| fs::read_to_string(path(name)).unwrap_or_default();
+    wait_until("the game is pinned", || text("stderr").contains(&format!("foreground: sleep (TGID {game})")));
+    assert_eq!(text("stdout"), format!("preload={preload}\n"));
+    kill(Pid::from_raw(game), Signal::SIGTERM).expect("end the game");
+    assert_eq!(wrapper.wait().expect("wait").code(), Some(128 + 15));
+    assert_eq!(state(), "disabled");
+}
+
+#[test]
+fn a_game_that_was_started_elsewhere_for_the_same_steam_app_is_pinned() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let log = directory.path().join("log");
+    let text = || fs::read_to_string(&log).unwrap_or_default();
+    let log_argument = log.display().to_string();
+    let mut command = scx_gamer_run(&["--require", "-v", "--log", &log_argument, "--", "sh", "-c", "read end; exit 8"]);
+    let mut wrapper = Kept::spawn(command.env("SteamAppId", "620").stdin(Stdio::piped()).stderr(Stdio::null()));
+    wait_until("the wrapper plays", || text().contains("started 'sh'"));
+    let elsewhere =
+        |app_id: &str, seconds: &str| Kept::spawn(Command::new("sleep").arg(seconds).env("SteamAppId", app_id));
+    let other = elsewhere("440", "81007");
+    let game = elsewhere("620", "81008");
+    wait_until("the game is pinned", || text().contains(&format!("foreground: sleep (TGID {})", game.pid())));
+    assert!(!text().contains(&format!("TGID {}", other.pid())), "{}", text());
+    drop(wrapper.stdin.take());
+    assert_eq!(wrapper.wait().expect("wait").code(), Some(8));
+    assert_eq!(state(), "disabled");
+}

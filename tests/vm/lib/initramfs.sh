@@ -9,7 +9,7 @@ build_initramfs() { # DIRECTORY
   local root=$1/root
   mkdir -p "$root"/{bin,proc,sys,dev,host,layer,root,modules} &&
     cp "$(command -v busybox)" "$root/bin/busybox" &&
-    cp "$VM_DIR/boot/init" "$VM_DIR/boot/pid1" "$1/job" "$root/" &&
+    cp "$VM_DIR"/boot/{init,pid1,systemd} "$1/job" "$root/" &&
     unpack_modules "$root/modules" || return
   (cd "$root" && find . | cpio -o -H newc --quiet) >"$1/initramfs"
 }

@@ -61,14 +61,21 @@ add_channels() {
   QEMU+=(-kernel "$KERNEL_IMAGE" -initrd "/dev/fd/$INITRAMFS_FD"
     -append "console=ttyS0 quiet loglevel=4 nokaslr tsc=reliable panic=-1 oops=panic"
     -chardev "file,id=log,path=/dev/fd/$LOG_FD,append=on" -serial chardev:log
-    -virtfs local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap
-    -device virtio-serial-pci)
+    -fsdev local,id=host,path=/,security_model=none,readonly=on,multidevs=remap)
+  add_device 1 virtio-9p-pci,fsdev=host,mount_tag=host
+  add_device 2 virtio-serial-pci
   if [[ $SHELL_MODE ]]; then
     QEMU+=(-chardev stdio,id=terminal,signal=off -device virtconsole,chardev=terminal)
   fi
   add_port stdout "$OUT_FD"
   add_port stderr "$ERR_FD"
   add_port status "$STATUS_FD"
+}
+
+# On a port of its own a device can keep its state while the guest is suspended. Others are reset, and the driver of
+# 9p does not start one anew.
+add_device() { # NUMBER DEVICE
+  QEMU+=(-device "pcie-root-port,id=port$1,chassis=$1" -device "$2,bus=port$1,x-pcie-pm-no-soft-reset=on")
 }
 
 add_port() { # NAME FD

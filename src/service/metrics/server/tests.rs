@@ -41,7 +41,7 @@ impl Rig {
             if !self.is_wanted() {
                 return;
             }
-            self.server.serve(|| Ok(now())).expect("serve");
+            self.server.serve(|| Ok(now()), Vec::new).expect("serve");
         }
         panic!("the server is never done");
     }

@@ -1,4 +1,4 @@
-//! The socket at which metrics are served: made only where nobody else can meddle, gone with its guard.
+//! A path at which a socket of ours listens: made only where nobody else can meddle, gone with its guard.
 
 use std::fs;
 use std::fs::DirBuilder;
@@ -7,20 +7,37 @@ use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::os::unix::net::UnixListener;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use anyhow::bail;
 use anyhow::ensure;
+use nix::sys::socket::SockType;
 use nix::sys::stat::Mode;
 use nix::sys::stat::umask;
 use nix::unistd::geteuid;
 
-/// Others may look, and the socket itself is for its owner alone: connecting takes the right to write.
-const UMASK: Mode = Mode::from_bits_retain(0o022);
+use crate::session::transport::connect_to;
+
+/// Who may connect.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Modes {
+    /// Its owner alone; connecting takes the right to write.
+    ForOwner,
+    /// Everybody.
+    ForAll,
+}
+
+impl Modes {
+    /// What a socket's permissions lack; those of its directories are the same as of old.
+    fn umask(self) -> Mode {
+        match self {
+            Self::ForOwner => Mode::from_bits_retain(0o022),
+            Self::ForAll => Mode::from_bits_retain(0o111),
+        }
+    }
+}
 
 /// A path at which a socket of ours listens. Dropping it removes it.
 #[derive(Debug)]
@@ -29,23 +46,25 @@ pub struct SocketFile {
     device_and_inode: (u64, u64),
 }
 
-/// Listens at `path`, in whose way a socket may stand at which nobody listens any more.
-///
-/// # Errors
-/// Somebody listens there, others may write in its directory, or what the kernel says.
-pub fn listen(path: &Path) -> anyhow::Result<(UnixListener, SocketFile)> {
-    let directory = path.parent().context("a socket needs a directory")?;
-    let _umask = Umask::set(UMASK);
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o755)
-        .create(directory)
-        .with_context(|| format!("create {}", directory.display()))?;
-    check_is_private(directory)?;
-    remove_stale(path)?;
-    let listener = UnixListener::bind(path).with_context(|| format!("listen at {}", path.display()))?;
-    let device_and_inode = device_and_inode(path).with_context(|| format!("look at {}", path.display()))?;
-    Ok((listener, SocketFile { path: path.to_owned(), device_and_inode }))
+impl SocketFile {
+    /// Lets `listen` make a socket at `path`, in whose way one may stand at which nobody listens any more.
+    ///
+    /// # Errors
+    /// Somebody listens there, others may write in its directory, or what the kernel says.
+    pub fn make<T>(path: &Path, modes: Modes, listen: impl FnOnce() -> io::Result<T>) -> anyhow::Result<(T, Self)> {
+        let directory = path.parent().context("a socket needs a directory")?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(directory)
+            .with_context(|| format!("create {}", directory.display()))?;
+        check_is_private(directory)?;
+        remove_stale(path)?;
+        let _umask = Umask::set(modes.umask());
+        let listener = listen().with_context(|| format!("listen at {}", path.display()))?;
+        let device_and_inode = device_and_inode(path).with_context(|| format!("look at {}", path.display()))?;
+        Ok((listener, Self { path: path.to_owned(), device_and_inode }))
+    }
 }
 
 /// Whoever may write in the directory could put a socket of their own in our place.
@@ -62,9 +81,13 @@ fn check_is_private(directory: &Path) -> anyhow::Result<()> {
 
 /// A process that was killed leaves its socket behind.
 fn remove_stale(path: &Path) -> anyhow::Result<()> {
-    match UnixStream::connect(path) {
+    match connect_to(path, SockType::Stream) {
         Ok(_) => bail!("another program serves at {}", path.display()),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        // One that takes sessions, or has no time.
+        Err(error) if [Some(libc::EPROTOTYPE), Some(libc::EAGAIN)].contains(&error.raw_os_error()) => {
+            bail!("another program serves at {}", path.display())
+        }
         Err(error) if error.kind() == ErrorKind::ConnectionRefused && is_socket(path) => {
             fs::remove_file(path).with_context(|| format!("remove the stale {}", path.display()))
         }
@@ -108,6 +131,12 @@ impl Drop for Umask {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::net::UnixListener;
+    use std::os::unix::net::UnixStream;
+
+    fn listen(path: &Path) -> anyhow::Result<(UnixListener, SocketFile)> {
+        SocketFile::make(path, Modes::ForOwner, || UnixListener::bind(path))
+    }
 
     fn directory() -> tempfile::TempDir {
         tempfile::tempdir().expect("temporary directory")

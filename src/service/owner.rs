@@ -1,0 +1,366 @@
+//! The scheduler while somebody holds a lease on it: attached, watched, attached once more when the kernel has ended it,
+//! and given back.
+
+use std::collections::BTreeMap;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use anyhow::bail;
+
+use super::Roots;
+use super::cli::Job;
+use super::cli::Options;
+use super::cli::Tuned;
+use super::holders::Holders;
+use super::holders::Ticket;
+use super::housekeeping;
+use super::leases;
+use super::leases::Begun;
+use super::leases::Wish;
+use super::metrics::Metrics;
+use super::metrics::Wanted;
+use super::peer;
+use super::peer::Peer;
+use super::rivals::Rivals;
+use super::wake::Wake;
+use super::wake::Wakes;
+use crate::events::Events;
+use crate::sched::End;
+use crate::sched::Member;
+use crate::sched::NotReady;
+use crate::sched::Scheduler;
+use crate::sched::stats::Sources;
+use crate::session::protocol::LeaseStatus;
+
+/// How long to wait before each attempt to attach once more. What has stalled or failed twice fails a third time.
+const RETRY_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
+
+/// Who owns the scheduler, and what wakes it. Dropping it detaches.
+pub struct Owner<'a> {
+    options: &'a Options,
+    roots: Roots,
+    /// What wakes us: the scheduler's own descriptors come and go with it.
+    pub wakes: Wakes,
+    attached: Option<Attached>,
+    /// After the scheduler, whose place they take.
+    rivals: Rivals,
+    holders: Holders,
+    /// How often the kernel has ended the scheduler while the same people held it.
+    nr_ends: usize,
+    /// Why it is not attached again for them.
+    given_up: Option<String>,
+}
+
+/// A scheduler in the kernel and what belongs to it.
+struct Attached {
+    // The order is the order of dropping: first who looks at the scheduler.
+    metrics: Metrics,
+    events: Option<Events>,
+    scheduler: Scheduler,
+    /// As the first of those who hold it wanted it.
+    tuned: Tuned,
+}
+
+impl<'a> Owner<'a> {
+    /// Nothing attached, nobody who wants that.
+    ///
+    /// # Errors
+    /// The process is out of descriptors.
+    pub fn new(options: &'a Options, roots: Roots) -> anyhow::Result<Self> {
+        let rivals = Rivals::new(roots.sysfs, roots.procfs, roots.state, options.on_conflict);
+        Ok(Self {
+            options,
+            roots,
+            wakes: Wakes::new()?,
+            attached: None,
+            rivals,
+            holders: Holders::default(),
+            nr_ends: 0,
+            given_up: None,
+        })
+    }
+
+    /// Puts back what an earlier scx_gamer that has died had stopped.
+    pub fn recover(&mut self) {
+        self.rivals.recover();
+    }
+
+    /// Attaches if need be, and if `is_wanted` when everything is loaded. Returns how long that took.
+    ///
+    /// # Errors
+    /// Why not, in words for the player; nothing stays behind.
+    pub fn attach(&mut self, tuned: Tuned, is_wanted: impl Fn() -> bool) -> Result<Duration, NotReady> {
+        let started = Instant::now();
+        if self.attached.is_none() {
+            self.rivals.recover();
+            self.rivals.make_room()?;
+            let mut scheduler = Scheduler::attach_while(&tuned.tunables, self.roots.sysfs, is_wanted)
+                .inspect_err(|_| self.put_rivals_back())?;
+            housekeeping::stay_away(self.options.event_loop_cpu, scheduler.weak_cpus());
+            let events = Events::begin(&tuned.events, self.roots.dev, self.roots.sysfs, &mut scheduler);
+            let events = events.map_err(|why| log::warn!("no windows open: {why:#}")).ok();
+            let metrics = self.watch(&scheduler, events.as_ref())?;
+            self.attached = Some(Attached { metrics, events, scheduler, tuned });
+        }
+        Ok(started.elapsed())
+    }
+
+    /// Makes a process that was named in a terminal the game, and a family of its own.
+    ///
+    /// # Errors
+    /// It is gone, or the kernel part refuses.
+    pub fn play(&mut self, tgid: i32) -> anyhow::Result<()> {
+        let uid = peer::uid_of(tgid, self.roots.procfs)?;
+        let wish = Wish { since_boot_ns: 0, tuned: self.options.untuned() };
+        let attached = self.attached.as_mut().context("BUG: no scheduler to play with")?;
+        let ticket = self.holders.begin(&mut attached.scheduler, Peer { tgid, uid }, &wish)?;
+        self.holders.set_foreground(&mut attached.scheduler, ticket, Some(tgid), self.roots.procfs);
+        Ok(())
+    }
+
+    /// Lets the kernel's exit, the watchdog and who asks for metrics wake us.
+    fn watch(&mut self, scheduler: &Scheduler, events: Option<&Events>) -> anyhow::Result<Metrics> {
+        self.wakes.add(scheduler.exit_fd(), Wake::KernelExit)?;
+        if let Some(events) = events {
+            self.wakes.add(events.as_fd(), Wake::Event)?;
+        }
+        // In a terminal nobody looks for the game.
+        if self.options.job != Job::Direct {
+            self.wakes.add_family(scheduler.family_fd())?;
+        }
+        if let Some(secs) = self.options.watchdog_secs {
+            self.wakes.add_timer(Wake::Watchdog, Duration::from_secs(secs) / 4)?;
+        }
+        let wanted = Wanted {
+            interval: self.options.stats_interval,
+            on_stderr: self.options.job == Job::Child,
+            socket: self.roots.metrics,
+        };
+        Metrics::begin(&wanted, scheduler, &mut self.wakes)
+    }
+
+    /// The kernel's name of the scheduler; `None` while there is none.
+    pub fn scheduler_name(&self) -> Option<String> {
+        self.attached.as_ref().map(|attached| attached.scheduler.name())
+    }
+
+    /// Who sees events.
+    pub fn sources(&self) -> Sources {
+        let events = self.attached.as_ref().and_then(|attached| attached.events.as_ref());
+        events.map(Events::sources).unwrap_or_default()
+    }
+
+    /// Whether a lease is held, with a scheduler or without.
+    pub fn is_held(&self) -> bool {
+        !self.holders.is_empty()
+    }
+
+    /// Where /proc is.
+    pub fn proc_root(&self) -> &Path {
+        self.roots.procfs
+    }
+
+    /// Who has joined which holder's family since the last time.
+    pub fn family_news(&self) -> Vec<(Ticket, Member)> {
+        let Some(attached) = &self.attached else { return Vec::new() };
+        let news = attached.scheduler.take_family_news();
+        news.into_iter().filter_map(|member| Some((self.holders.ticket_of(member.lease)?, member))).collect()
+    }
+
+    /// Prints what has happened since the last time.
+    pub fn print_metrics(&mut self) {
+        let sources = self.sources();
+        if let Some(Attached { metrics, scheduler, .. }) = &mut self.attached {
+            metrics.print(|| scheduler.sample(self.roots.procfs, sources));
+        }
+    }
+
+    /// Answers who has asked for metrics or leases.
+    pub fn serve_metrics(&mut self) {
+        let sources = self.sources();
+        if let Some(Attached { metrics, scheduler, .. }) = &mut self.attached {
+            let sample = || scheduler.sample(self.roots.procfs, sources.clone());
+            metrics.serve(sample, || self.holders.status(self.roots.procfs));
+        }
+    }
+
+    /// Opens windows for what has happened. True if another source of frames is used from now on, which is logged.
+    pub fn handle_events(&mut self) -> bool {
+        let Some(Attached { events: Some(events), scheduler, .. }) = &mut self.attached else { return false };
+        let has_changed = events.handle(scheduler);
+        if has_changed {
+            let Sources { frame, frame_hz, .. } = events.sources();
+            log::info!("frames: {frame}, {frame_hz:.1} Hz");
+        }
+        has_changed
+    }
+
+    /// Fails when a queued task has waited longer than the watchdog allows.
+    ///
+    /// # Errors
+    /// That, in one sentence.
+    pub fn check_progress(&self) -> anyhow::Result<()> {
+        let (Some(attached), Some(limit_secs)) = (&self.attached, self.options.watchdog_secs) else {
+            return Ok(());
+        };
+        let waited = attached.scheduler.longest_wait()?;
+        if waited >= Duration::from_secs(limit_secs) {
+            bail!(
+                "a queued task has waited {:.1} s, longer than --watchdog-secs {limit_secs} allows",
+                waited.as_secs_f64()
+            );
+        }
+        Ok(())
+    }
+
+    /// Takes out what is left of a scheduler that the kernel has ended; returns why it has.
+    ///
+    /// # Errors
+    /// The kernel still reports a scheduler.
+    pub fn clear_away(&mut self) -> anyhow::Result<End> {
+        let scheduler = self.attached.as_ref().map(|attached| &attached.scheduler);
+        let end = scheduler.and_then(Scheduler::end).unwrap_or_else(End::without_reason);
+        if let Some(scheduler) = scheduler {
+            if self.options.verbosity > 0 {
+                scheduler.print_dump();
+            }
+            self.holders.remember(scheduler, self.roots.procfs);
+        }
+        self.take_out()?;
+        Ok(end)
+    }
+
+    /// Plans to attach once more for those who hold a lease, unless `end` is somebody's wish or it has happened too often.
+    /// Returns in how long, or `None` when this is final.
+    ///
+    /// # Errors
+    /// The process is out of descriptors.
+    pub fn plan_retry(&mut self, is_wish: bool, why: &str) -> anyhow::Result<Option<Duration>> {
+        let after = (!is_wish && self.is_held()).then(|| RETRY_AFTER.get(self.nr_ends).copied()).flatten();
+        self.nr_ends += 1;
+        match after {
+            Some(after) => self.wakes.once_after(Wake::Retry, after)?,
+            None => {
+                self.given_up = Some(why.to_owned());
+                self.put_rivals_back();
+            }
+        }
+        Ok(after)
+    }
+
+    /// Attaches once more for those who hold a lease, with their families as they were, unless that has been done.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn attach_again(&mut self) -> Result<Duration, NotReady> {
+        if self.attached.is_some() {
+            return Ok(Duration::ZERO);
+        }
+        let tuned = self.holders.tuned().unwrap_or_else(|| self.options.untuned());
+        let took = self.attach(tuned, || true)?;
+        if let Some(attached) = &mut self.attached {
+            self.holders.resume(&mut attached.scheduler, self.roots.procfs)?;
+        }
+        Ok(took)
+    }
+
+    /// Gives the machine back, if we have it, to who had it before.
+    ///
+    /// # Errors
+    /// The kernel still reports a scheduler.
+    pub fn detach(&mut self) -> anyhow::Result<()> {
+        self.take_out()?;
+        self.put_rivals_back();
+        Ok(())
+    }
+
+    /// What fails is told: it changes nothing about our own end.
+    fn put_rivals_back(&mut self) {
+        if let Err(why) = self.rivals.restore() {
+            log::warn!("{why:#}");
+        }
+    }
+
+    fn take_out(&mut self) -> anyhow::Result<()> {
+        for timer in [Wake::Watchdog, Wake::Print, Wake::Retry] {
+            self.wakes.cancel(timer);
+        }
+        self.wakes.forget_family();
+        let Some(Attached { metrics, events, scheduler, .. }) = self.attached.take() else { return Ok(()) };
+        drop((metrics, events));
+        log::debug!("{}", scheduler.counts());
+        scheduler.detach()?;
+        log::info!("detached; the kernel's scheduler is back");
+        Ok(())
+    }
+
+    /// Gives the machine back if nobody holds a lease any more.
+    ///
+    /// # Errors
+    /// The kernel still reports a scheduler.
+    pub fn detach_unless_held(&mut self) -> anyhow::Result<()> {
+        if self.is_held() {
+            return Ok(());
+        }
+        (self.nr_ends, self.given_up) = (0, None);
+        self.detach()
+    }
+}
+
+impl leases::Owner for Owner<'_> {
+    fn tuned(&self, tuning: &BTreeMap<String, String>) -> Result<Tuned, String> {
+        self.options.tuned(tuning)
+    }
+
+    fn begin(&mut self, holder: Peer, wish: &Wish, is_wanted: &dyn Fn() -> bool) -> Result<Begun, NotReady> {
+        self.holders.check_room(holder.uid)?;
+        if let Some(why) = &self.given_up {
+            return Err(NotReady::GivenUp { why: why.clone() });
+        }
+        if self.attached.is_none() && self.is_held() {
+            // Others wait for it to come back: then it does so now, and they are told as if their time had come.
+            self.attach_again()?;
+            self.wakes.once_after(Wake::Retry, Duration::from_nanos(1))?;
+        }
+        let took = self.attach(wish.tuned.clone(), is_wanted)?;
+        let attached = self.attached.as_mut().context("BUG: attached without a scheduler")?;
+        let is_as_wished = attached.tuned == wish.tuned;
+        let ticket = match self.holders.begin(&mut attached.scheduler, holder, wish) {
+            Ok(ticket) => ticket,
+            Err(why) => {
+                self.detach_unless_held()?;
+                return Err(why.into());
+            }
+        };
+        let Sources { input, frame, .. } = self.sources();
+        let scheduler = self.scheduler_name().unwrap_or_default();
+        Ok(Begun { ticket, scheduler, took, input_source: input, frame_source: frame, is_as_wished })
+    }
+
+    fn end(&mut self, ticket: Ticket) {
+        self.holders.end(ticket, self.attached.as_mut().map(|attached| &mut attached.scheduler));
+    }
+
+    fn set_foreground(&mut self, ticket: Ticket, tgid: Option<i32>) -> bool {
+        let Some(attached) = &mut self.attached else { return false };
+        self.holders.set_foreground(&mut attached.scheduler, ticket, tgid, self.roots.procfs);
+        true
+    }
+
+    fn join(&mut self, ticket: Ticket, tgid: i32) {
+        if let Some(attached) = &mut self.attached {
+            self.holders.join(&mut attached.scheduler, ticket, tgid);
+        }
+    }
+
+    fn leases(&self) -> Vec<LeaseStatus> {
+        self.holders.status(self.roots.procfs)
+    }
+
+    fn proc_root(&self) -> &Path {
+        self.roots.procfs
+    }
+}
