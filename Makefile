@@ -1,10 +1,25 @@
 # The few words a newcomer types. Each target calls what it needs.
 CARGO_FLAGS := --release --locked
 TARGET_DIR  := $(or $(CARGO_TARGET_DIR),target)
-SHELL_FILES := .ci/run tools/* tests/vm/run tests/vm/ring tests/vm/record tests/vm/soak tests/vm/selftest tests/vm/lib/*.sh tests/vm/boot/*
+SHELL_FILES := .ci/run tools/* packaging/install packaging/debian/build packaging/debian/postinst packaging/debian/prerm packaging/debian/postrm tests/vm/run tests/vm/ring tests/vm/record tests/vm/rivals tests/vm/soak tests/vm/selftest tests/vm/lib/*.sh tests/vm/boot/*
+
+# Where `make install` puts things; each can be given: make install PREFIX=/usr/local DESTDIR=/tmp/stage
+PREFIX      ?= /usr
+bindir      := $(PREFIX)/bin
+unitdir     := $(PREFIX)/lib/systemd/system
+sysusersdir := $(PREFIX)/lib/sysusers.d
+mandir      := $(PREFIX)/share/man
+docdir      := $(PREFIX)/share/doc/scx-gamer-run
+bashdir     := $(PREFIX)/share/bash-completion/completions
+fishdir     := $(PREFIX)/share/fish/vendor_completions.d
+zshdir      := $(PREFIX)/share/zsh/$(if $(wildcard /etc/debian_version),vendor-completions,site-functions)
+BUILT       ?= $(TARGET_DIR)/release
+MANUALS     ?= $(BUILT)/manuals
+PLACE       := $(foreach name,PREFIX DESTDIR bindir unitdir sysusersdir mandir docdir bashdir fishdir zshdir BUILT MANUALS,\
+  $(name)='$($(name))') packaging/install
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test record soak demo bench vm fmt lint clean
+.PHONY: help deps build programs install uninstall deb test record rivals soak demo bench vm fmt lint clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -12,16 +27,36 @@ help: ## Show this list
 deps: ## Install what building and testing need (says first what)
 	@tools/deps
 
-build: deps ## Build both programs into target/release
-	cargo build $(CARGO_FLAGS)
+build: deps ## Build both programs into target/release, and their manuals
+	@$(MAKE) --no-print-directory programs
 
-test: build ## Run every test: on this machine, then in virtual machines
+# As build, for packagers, who have seen to what it needs.
+programs:
+	cargo build $(CARGO_FLAGS)
+	cargo run --quiet $(CARGO_FLAGS) --example describe_commands -- $(MANUALS)
+
+install: ## Install what was built and start its service, as root (PREFIX, DESTDIR)
+	@$(PLACE)
+
+uninstall: ## Stop the service and remove all that install has made, as root
+	@$(PLACE) remove
+
+deb: build ## Make a Debian package of it, in target/debian
+	@packaging/debian/build $(TARGET_DIR)/debian
+
+# Not after a build: tests need crates that programs do not, with which most of the others are built once more.
+test: deps ## Run every test: on this machine, then in virtual machines
+	@tools/deps test
 	cargo test $(CARGO_FLAGS)
 	tests/vm/selftest
 	tests/vm/ring
 
 record: build ## Record what a switch costs now (tests/vm/cost.toml), when that was meant to change
 	tests/vm/record
+
+rivals: build ## Test with a real scx_bpfland that it is stopped and comes back
+	@tools/deps test
+	tests/vm/rivals
 
 soak: build ## Run a game, a load and CPUs that come and go for 10 minutes (SOAK_S=600)
 	tests/vm/soak $(SOAK_S)
