@@ -73,9 +73,20 @@ impl Machine {
         self.write(&file("cgroup"), &format!("0::{cgroup}\n"));
         self.write(&file("cmdline"), &command.iter().map(|word| format!("{word}\0")).collect::<String>());
         self.write(&file("fdinfo/7"), "pos:\t0\nlink_type:\tstruct_ops\nlink_id:\t3\nmap_id:\t12\n");
-        fs::create_dir_all(self.path(&file("fd"))).expect("make a directory");
-        let _ = fs::remove_file(self.path(&file("fd/7")));
-        symlink("anon_inode:bpf_link", self.path(&file("fd/7"))).expect("link");
+        self.drop_link();
+        self.take_link();
+    }
+
+    /// The process that keeps the scheduler attached has the link to it, as it has once attaching returns.
+    pub fn take_link(&self) {
+        let descriptors = self.path(&format!("proc/{RUNNER}/fd"));
+        fs::create_dir_all(&descriptors).expect("make a directory");
+        symlink("anon_inode:bpf_link", descriptors.join("7")).expect("link");
+    }
+
+    /// It has not.
+    pub fn drop_link(&self) {
+        let _ = fs::remove_dir_all(self.path(&format!("proc/{RUNNER}/fd")));
     }
 
     fn live(&self, pid: i32, comm: &str, parent: u32) {

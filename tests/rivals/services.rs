@@ -1,5 +1,8 @@
 //! What systemd runs.
 
+use std::thread;
+use std::time::Duration;
+
 use scx_gamer_run::service::rivals::OnConflict;
 
 use crate::bus::Bus;
@@ -31,6 +34,22 @@ fn scx_service_comes_back_at_the_next_start_after_a_kill() {
     machine.rivals(&bus.address(), OnConflict::Keep).recover();
     assert_eq!(machine.attached(), "lavd_1.1.4");
     assert_eq!(systemd.asked().len(), 2);
+}
+
+#[test]
+fn a_scheduler_that_is_attached_already_but_whose_service_has_not_the_link_in_hand_yet_is_waited_for() {
+    let (bus, machine) = (Bus::start(), Machine::new());
+    let systemd = FakeSystemd::start(&bus, &machine, "scx.service", false);
+    machine.drop_link();
+    let mut rivals = machine.rivals(&bus.address(), OnConflict::Keep);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            thread::sleep(Duration::from_millis(50));
+            machine.take_link();
+        });
+        rivals.make_room().expect("make room");
+    });
+    assert_eq!(systemd.asked(), ["stop scx.service, replace"]);
 }
 
 #[test]

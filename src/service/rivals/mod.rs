@@ -146,9 +146,19 @@ impl Rivals {
         Bus::connect(self.bus_address.as_deref())
     }
 
+    /// Who keeps what is attached. The kernel says that it is before the one who attaches it has the link in hand.
+    fn find_runner(&self, ops: &str) -> Option<Runner> {
+        let mut runner = None;
+        until(SETTLE_LIMIT, || {
+            runner = Runner::find(ops, &self.proc_root);
+            runner.is_some()
+        });
+        runner
+    }
+
     /// Stops what is attached, or says why not.
     fn take(&mut self, ops: &str) -> Result<()> {
-        let runner = Runner::find(ops, &self.proc_root);
+        let runner = self.find_runner(ops);
         let bus = self.connect();
         let loader = ask_loader(bus.as_ref());
         let facts = Facts { ops, runner: runner.as_ref(), loader: &loader, policy: self.policy };

@@ -161,8 +161,13 @@ fn ours_is_attached() -> bool {
 
 /// A scx_gamer in a terminal.
 fn attached() -> Kept {
-    let scx_gamer = Kept::spawn(scx_gamer(&[]).stderr(Stdio::piped()));
-    wait_until("ours is attached", ours_is_attached);
+    let mut scx_gamer = Kept::spawn(scx_gamer(&[]).stderr(Stdio::piped()));
+    wait_until("ours is attached", || {
+        if let Some(status) = scx_gamer.try_wait().expect("ask for its end") {
+            panic!("{status}: {}", std::io::read_to_string(scx_gamer.stderr.take().expect("stderr")).expect("read"));
+        }
+        ours_is_attached()
+    });
     scx_gamer
 }
 
