@@ -36,7 +36,8 @@ struct gr_place {
 	u32 capacity;		/* of 1024, which is the machine's strongest */
 	u8 is_primary;		/* in --primary-domain */
 	u8 is_strong;		/* where the game belongs; all of them on a machine whose CPUs are alike */
-	u16 pad;
+	u8 is_known;		/* was online when we attached; all else here is a guess otherwise */
+	u8 pad;
 };
 
 /* Counters, one copy a CPU; src/sched/stats/counters.rs says in a sentence what each one counts. */
@@ -118,6 +119,7 @@ struct gr_explain_task {
 /* What wakes user space through the ring buffer. */
 enum gr_event_kind {
 	GR_EVENT_EXIT = 1,	/* the kernel has disabled the scheduler */
+	GR_EVENT_NEW_CPU = 2,	/* a CPU has come that was not there when we attached */
 };
 
 struct gr_event {

@@ -332,9 +332,27 @@ void BPF_STRUCT_OPS(gamer_disable, struct task_struct *p)
 		leave_queue(taskc);
 }
 
-/* Without these two the kernel would end us as soon as a CPU comes or goes. One that comes asks for work itself. */
+/* User space sleeps in epoll until somebody tells it. */
+static void tell(enum gr_event_kind kind)
+{
+	struct gr_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+
+	if (!event)
+		return;
+	event->kind = kind;
+	event->pad = 0;
+	bpf_ringbuf_submit(event, 0);
+}
+
+/*
+ * Without these two the kernel would end us as soon as a CPU comes or goes. One that comes asks for work itself. Where it
+ * stands in the machine is read-only here, so that user space attaches anew for one that was not there: those that
+ * come back from a suspend were.
+ */
 void BPF_STRUCT_OPS(gamer_cpu_online, s32 cpu)
 {
+	if (!places[cpu & (GR_CPUS_MAX - 1)].is_known)
+		tell(GR_EVENT_NEW_CPU);
 }
 
 void BPF_STRUCT_OPS(gamer_cpu_offline, s32 cpu)
@@ -362,18 +380,11 @@ s32 BPF_STRUCT_OPS_SLEEPABLE(gamer_init)
 	return init_wakeup_timer() ?: init_turn_timers();
 }
 
-/* Whatever the reason: user space sleeps in epoll until somebody tells it. */
+/* Recorded first: user space tells by the record what it was woken for. */
 void BPF_STRUCT_OPS(gamer_exit, struct scx_exit_info *ei)
 {
-	struct gr_event *event;
-
 	UEI_RECORD(uei, ei);
-	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
-	if (!event)
-		return;
-	event->kind = GR_EVENT_EXIT;
-	event->pad = 0;
-	bpf_ringbuf_submit(event, 0);
+	tell(GR_EVENT_EXIT);
 }
 
 SCX_OPS_DEFINE(gamer_ops,

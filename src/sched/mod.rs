@@ -129,7 +129,7 @@ pub struct CpuState {
 pub struct Scheduler {
     // The order is the order of dropping: out of the kernel first, then its maps and programs.
     link: Option<Link>,
-    exit_events: RingBuffer<'static>,
+    kernel_events: RingBuffer<'static>,
     family_news: family::News,
     futex_watch: Option<futex::Watch>,
     skel: BpfSkel<'static>,
@@ -174,7 +174,7 @@ impl Scheduler {
         let sched_ext = SchedExtDir::at(sysfs);
         sched_ext.check()?;
         let mut skel = load(tunables, machine, sysfs)?;
-        let exit_events = watch_exit(&skel)?;
+        let kernel_events = watch_kernel(&skel)?;
         let family_news = family::News::watch(&skel)?;
         if !is_wanted() {
             return Err(NotReady::Unwanted);
@@ -182,7 +182,7 @@ impl Scheduler {
         let link = scx_ops_attach!(skel, gamer_ops)?;
         let attached = Self {
             link: Some(link),
-            exit_events,
+            kernel_events,
             family_news,
             futex_watch: None,
             skel,
@@ -256,10 +256,17 @@ impl Scheduler {
         })
     }
 
-    /// Becomes readable when the kernel has disabled the scheduler.
-    pub fn exit_fd(&self) -> BorrowedFd<'_> {
+    /// Becomes readable when the kernel has disabled the scheduler, or has a CPU that was not there when we attached.
+    pub fn kernel_fd(&self) -> BorrowedFd<'_> {
         // SAFETY: the ring buffer's epoll descriptor stays open for its life, which the borrow of self bounds.
-        unsafe { BorrowedFd::borrow_raw(self.exit_events.epoll_fd()) }
+        unsafe { BorrowedFd::borrow_raw(self.kernel_events.epoll_fd()) }
+    }
+
+    /// Takes what [`Scheduler::kernel_fd`] has told: an end is [`Scheduler::end`] from then on, all else are new CPUs.
+    pub fn take_kernel_events(&self) {
+        if let Err(why) = self.kernel_events.consume() {
+            log::debug!("what the kernel says can't be heard: {why}");
+        }
     }
 
     /// How the kernel has disabled the scheduler; `None` while it runs.
@@ -332,8 +339,8 @@ fn load_with(
     Ok(skel)
 }
 
-/// The event that gamer_exit() sends, as something to wait for.
-fn watch_exit(skel: &BpfSkel<'_>) -> anyhow::Result<RingBuffer<'static>> {
+/// The events of `gamer_exit()` and `gamer_cpu_online()`, as something to wait for.
+fn watch_kernel(skel: &BpfSkel<'_>) -> anyhow::Result<RingBuffer<'static>> {
     let mut builder = RingBufferBuilder::new();
     builder.add(&skel.maps.events, |_| 0).context("watch the scheduler's exit")?;
     builder.build().context("watch the scheduler's exit")

@@ -39,6 +39,8 @@ pub struct Place {
     pub is_primary: bool,
     /// Where the game belongs; every CPU where all are alike.
     pub is_strong: bool,
+    /// Online when the machine was read; otherwise all of this is a guess.
+    pub is_known: bool,
 }
 
 impl From<Place> for RawPlace {
@@ -50,6 +52,7 @@ impl From<Place> for RawPlace {
             capacity: place.capacity,
             is_primary: place.is_primary.into(),
             is_strong: place.is_strong.into(),
+            is_known: place.is_known.into(),
             pad: 0,
         }
     }
@@ -110,6 +113,7 @@ impl Machine {
             capacity: weakest,
             is_primary: is_primary[id],
             is_strong: !is_asymmetric,
+            is_known: false,
         };
         let mut places: Vec<Place> = (0..description.nr_cpu_ids).map(absent).collect();
         for (index, cpu) in cpus.iter().enumerate() {
@@ -120,6 +124,7 @@ impl Machine {
                 capacity: capacities[index],
                 is_primary: is_primary[cpu.id],
                 is_strong: strong[index],
+                is_known: true,
             };
         }
         let threads = thread_indices(cpus);

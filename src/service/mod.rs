@@ -166,7 +166,15 @@ fn run_directly(options: &Options, roots: Roots) -> anyhow::Result<()> {
     loop {
         match owner.wakes.wait()? {
             Wake::Signal => return owner.detach(),
-            Wake::KernelExit => bail!("the kernel ended the scheduler: {}", owner.clear_away()?.reason),
+            Wake::Kernel => {
+                if let Some(end) = owner.hear_kernel()? {
+                    bail!("the kernel ended the scheduler: {}", end.reason);
+                }
+            }
+            Wake::Renew => {
+                let took = owner.renew()?;
+                log::info!("attached again in {} ms", took.as_millis());
+            }
             Wake::Watchdog => owner.check_progress()?,
             Wake::Print => owner.print_metrics(),
             Wake::Metrics => owner.serve_metrics(),

@@ -38,6 +38,9 @@ use crate::session::protocol::LeaseStatus;
 /// How long to wait before each attempt to attach once more. What has stalled or failed twice fails a third time.
 const RETRY_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
 
+/// How long to wait for more CPUs after one has come: they come one by one.
+const RENEW_AFTER: Duration = Duration::from_secs(1);
+
 /// Who owns the scheduler, and what wakes it. Dropping it detaches.
 pub struct Owner<'a> {
     options: &'a Options,
@@ -123,7 +126,7 @@ impl<'a> Owner<'a> {
 
     /// Lets the kernel's exit, the watchdog and who asks for metrics wake us.
     fn watch(&mut self, scheduler: &Scheduler, events: Option<&Events>) -> anyhow::Result<Metrics> {
-        self.wakes.add(scheduler.exit_fd(), Wake::KernelExit)?;
+        self.wakes.add(scheduler.kernel_fd(), Wake::Kernel)?;
         if let Some(events) = events {
             self.wakes.add(events.as_fd(), Wake::Event)?;
         }
@@ -216,6 +219,21 @@ impl<'a> Owner<'a> {
         Ok(())
     }
 
+    /// Hears what the kernel has to say. For new CPUs [`Wake::Renew`] follows; an end is returned, with what is left of
+    /// the scheduler taken out.
+    ///
+    /// # Errors
+    /// The kernel still reports a scheduler, or the process is out of descriptors.
+    pub fn hear_kernel(&mut self) -> anyhow::Result<Option<End>> {
+        let Some(attached) = &self.attached else { return Ok(None) };
+        attached.scheduler.take_kernel_events();
+        if attached.scheduler.end().is_none() {
+            self.wakes.once_after(Wake::Renew, RENEW_AFTER)?;
+            return Ok(None);
+        }
+        self.clear_away().map(Some)
+    }
+
     /// Takes out what is left of a scheduler that the kernel has ended; returns why it has.
     ///
     /// # Errors
@@ -249,6 +267,19 @@ impl<'a> Owner<'a> {
             }
         }
         Ok(after)
+    }
+
+    /// Attaches anew, to the machine as it is now, with everybody's family as it was.
+    ///
+    /// # Errors
+    /// Why not; nothing is attached then.
+    pub fn renew(&mut self) -> Result<Duration, NotReady> {
+        if let Some(attached) = &self.attached {
+            log::info!("the machine has CPUs that it had not when we attached; attaching anew");
+            self.holders.remember(&attached.scheduler, self.roots.procfs);
+            self.take_out()?;
+        }
+        self.attach_again()
     }
 
     /// Attaches once more for those who hold a lease, with their families as they were, unless that has been done.
@@ -285,7 +316,7 @@ impl<'a> Owner<'a> {
     }
 
     fn take_out(&mut self) -> anyhow::Result<()> {
-        for timer in [Wake::Watchdog, Wake::Print, Wake::Retry] {
+        for timer in [Wake::Watchdog, Wake::Print, Wake::Retry, Wake::Renew] {
             self.wakes.cancel(timer);
         }
         self.wakes.forget_family();

@@ -12,6 +12,7 @@ use super::listen::Listener;
 use super::owner::Owner;
 use super::peer::Peer;
 use super::wake::Wake;
+use crate::sched::NotReady;
 use crate::session::protocol::ErrorKind;
 use crate::session::transport::Transport;
 
@@ -84,9 +85,10 @@ impl Clients {
                 Wake::Client => self.let_in(owner)?,
                 Wake::Session(id) => self.answer(id, owner)?,
                 Wake::Idle => self.let_idle_go(owner)?,
-                Wake::KernelExit => {
-                    let end = owner.clear_away()?;
-                    self.lose(end.is_wish, &format!("the kernel ended the scheduler: {}", end.reason), owner)?;
+                Wake::Kernel => {
+                    if let Some(end) = owner.hear_kernel()? {
+                        self.lose(end.is_wish, &format!("the kernel ended the scheduler: {}", end.reason), owner)?;
+                    }
                 }
                 Wake::Watchdog => {
                     if let Err(why) = owner.check_progress() {
@@ -94,7 +96,8 @@ impl Clients {
                         self.lose(false, &why.to_string(), owner)?;
                     }
                 }
-                Wake::Retry => self.attach_again(owner)?,
+                Wake::Retry => self.tell_back(owner.attach_again(), owner)?,
+                Wake::Renew => self.tell_back(owner.renew(), owner)?,
                 Wake::Print => owner.print_metrics(),
                 Wake::Metrics => owner.serve_metrics(),
                 Wake::Event => {
@@ -210,8 +213,9 @@ impl Clients {
         }
     }
 
-    fn attach_again(&mut self, owner: &mut Owner<'_>) -> anyhow::Result<()> {
-        match owner.attach_again() {
+    /// Tells everybody that the scheduler is there again, or plans for another attempt.
+    fn tell_back(&mut self, outcome: Result<Duration, NotReady>, owner: &mut Owner<'_>) -> anyhow::Result<()> {
+        match outcome {
             Ok(took) => {
                 let (name, sources) = (owner.scheduler_name().unwrap_or_default(), owner.sources());
                 log::info!("attached {name} again in {} ms", took.as_millis());

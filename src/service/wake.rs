@@ -38,8 +38,10 @@ pub enum Wake {
     Idle,
     /// Time to attach once more.
     Retry,
-    /// The kernel has disabled the scheduler.
-    KernelExit,
+    /// Time to attach anew, to the machine as it is now.
+    Renew,
+    /// The kernel has disabled the scheduler, or has new CPUs.
+    Kernel,
     /// Time to see whether queued tasks make progress.
     Watchdog,
     /// Time to print metrics.
@@ -55,12 +57,13 @@ pub enum Wake {
 }
 
 /// Those of which there is one each, by the number that epoll keeps for them.
-const SINGLE: [Wake; 11] = [
+const SINGLE: [Wake; 12] = [
     Wake::Signal,
     Wake::Client,
     Wake::Idle,
     Wake::Retry,
-    Wake::KernelExit,
+    Wake::Renew,
+    Wake::Kernel,
     Wake::Watchdog,
     Wake::Print,
     Wake::Metrics,

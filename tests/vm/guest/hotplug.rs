@@ -4,10 +4,14 @@
 
 use std::fs;
 use std::process::Command;
+use std::process::Stdio;
 use std::thread;
 use std::thread::sleep;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 use scx_gamer_run::sched::Scheduler;
 
 use crate::load::LOOK_EVERY;
@@ -17,7 +21,9 @@ use crate::support::Kept;
 use crate::support::cpu_ns;
 use crate::support::hogs;
 use crate::support::one_hog;
+use crate::support::scx_gamer_run;
 use crate::support::state;
+use crate::support::wait_for_process;
 use crate::support::wait_until;
 
 /// Attaches once the kernel has forgotten the scheduler of the test before.
@@ -26,9 +32,13 @@ use crate::support::wait_until;
 /// stays on its CPU (migration is disabled) and waits for a grace period of RCU-tasks-trace, which waits for the CPU to
 /// be off (cpus_read_lock), which waits for the worker to leave (sched_cpu_wait_empty).
 fn attach() -> Scheduler {
+    wait_for_maps_to_be_freed();
+    crate::support::attach()
+}
+
+fn wait_for_maps_to_be_freed() {
     sleep(Duration::from_millis(100)); // for the worker to begin
     wait_until("no map is being freed", || !is_a_map_being_freed());
-    crate::support::attach()
 }
 
 fn is_a_map_being_freed() -> bool {
@@ -142,6 +152,34 @@ fn a_machine_whose_other_cpus_are_gone_counts_as_busy_when_its_last_one_is() {
     let _hogs = [one_hog(), one_hog(), one_hog()];
     wait_until("tasks are queued by deadline", || count(&scheduler, "edf_enqueue") > 50);
     assert_eq!(state(), "enabled");
+}
+
+#[test]
+fn for_a_cpu_that_was_not_there_it_is_attached_anew_and_the_game_stays_the_game() {
+    wait_for_maps_to_be_freed();
+    let gone = Gone::take(1);
+    let log = tempfile::NamedTempFile::new().expect("temporary file");
+    let said_by = || Stdio::from(log.reopen().expect("open it once more"));
+    let mut wrapper = Kept::spawn(scx_gamer_run(&["--require", "-v", "--", "sleep", "84001"]).stderr(said_by()));
+    let game = wait_for_process("84001");
+    let times_said = |words: &str| fs::read_to_string(log.path()).expect("read the log").matches(words).count();
+    let is_pinned = format!("foreground: sleep (TGID {game})");
+    wait_until("the game is pinned", || times_said(&is_pinned) == 1);
+
+    drop(gone);
+    wait_until("it is attached anew", || times_said("scheduled by gamer") == 2);
+    wait_until("the game is pinned again", || times_said(&is_pinned) == 2);
+    assert_eq!(state(), "enabled");
+
+    // By now it is known, as are all that come back from a suspend.
+    wait_for_maps_to_be_freed();
+    drop(Gone::take(1));
+    sleep(Duration::from_secs(2)); // longer than it waits for more of them
+    assert_eq!(times_said("scheduled by gamer"), 2);
+
+    kill(Pid::from_raw(game), Signal::SIGTERM).expect("end the game");
+    assert_eq!(wrapper.wait().expect("wait").code(), Some(128 + 15));
+    assert_eq!(state(), "disabled");
 }
 
 /// CPUs of this machine, whether online or not.
