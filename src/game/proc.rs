@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
+use std::fs::File;
 use std::io;
 use std::io::Read;
 use std::path::Path;
@@ -44,14 +45,15 @@ impl ProcFs {
         self.stat(pid).map(|stat| stat.comm)
     }
 
-    /// PIDs of the ancestors of `pid`, its parent first, without init and what is the same for a sandbox.
-    #[must_use]
-    pub fn ancestors(&self, pid: i32) -> Vec<i32> {
+    /// PID and name of each ancestor of `pid`, its parent first, without init and what is the same for a sandbox. Each
+    /// is asked once and no sooner than it is wanted: a game waits for this.
+    pub fn ancestors(&self, pid: i32) -> impl Iterator<Item = (i32, String)> + '_ {
         /// Deeper than any launcher goes; ends a walk through parents that change under us.
         const ANCESTORS_MAX: usize = 64;
-        let parent = |pid: i32| Some(self.stat(pid)?.ppid).filter(|parent| *parent > 1);
-        let ancestors = std::iter::successors(parent(pid), |pid| parent(*pid)).take(ANCESTORS_MAX);
-        ancestors.take_while(|pid| self.comm(*pid).is_none_or(|comm| !SESSIONS.contains(&comm.as_str()))).collect()
+        let parent = |stat: &Stat| self.stat(Some(stat.ppid).filter(|parent| *parent > 1)?);
+        let first = self.stat(pid).and_then(|own| parent(&own));
+        let ancestors = std::iter::successors(first, parent).take(ANCESTORS_MAX);
+        ancestors.map(|stat| (stat.pid, stat.comm)).take_while(|(_, comm)| !SESSIONS.contains(&comm.as_str()))
     }
 
     /// PIDs of the children of `pid`; none where the kernel does not tell.
@@ -98,7 +100,11 @@ impl ProcFs {
     }
 
     fn stat(&self, pid: i32) -> Option<Stat> {
-        let bytes = fs::read(self.root.join(pid.to_string()).join("stat")).ok()?;
+        /// More than any has; a file of the kernel's does not tell its size, so that room for it saves questions.
+        const STAT_BYTES_MAX: u64 = 4096;
+        let mut bytes = Vec::with_capacity(STAT_BYTES_MAX as usize);
+        let file = File::open(self.root.join(pid.to_string()).join("stat")).ok()?;
+        file.take(STAT_BYTES_MAX).read_to_end(&mut bytes).ok()?;
         let text = String::from_utf8_lossy(&bytes);
         let text = text.trim();
         is_framed(text).then(|| Stat::from_read(text.as_bytes()).ok())?

@@ -143,17 +143,15 @@ struct Launcher {
 impl Launcher {
     /// The nearest ancestor of `pid` that is neither a script nor what wraps a command; nobody where that is the session.
     fn above(procfs: &ProcFs, pid: i32) -> Option<Self> {
-        let names = |pid: &i32| (procfs.comm(*pid).unwrap_or_default(), procfs.command_line(*pid));
-        let ancestors = procfs.ancestors(pid);
-        let pid = *ancestors.iter().find(|pid| is_launcher(names(pid)))?;
+        let (pid, _) = procfs.ancestors(pid).find(|(pid, comm)| is_launcher(comm, procfs.command_line(*pid)))?;
         Some(Self { pid, pidfd: pidfd_open(pid).ok()? })
     }
 }
 
 /// Judges by names. Lutris is a script itself, but is known as a launcher.
-fn is_launcher((comm, words): (String, Vec<String>)) -> bool {
-    let bare = Process { comm: comm.clone(), ..Process::default() };
-    let full = Process { comm, argv0: words.into_iter().next().unwrap_or_default(), ..Process::default() };
+fn is_launcher(comm: &str, words: Vec<String>) -> bool {
+    let bare = Process { comm: comm.to_owned(), ..Process::default() };
+    let full = Process { argv0: words.into_iter().next().unwrap_or_default(), ..bare.clone() };
     names::role(&bare) == Role::Helper || !matches!(names::role(&full), Role::Interpreter | Role::Infrastructure)
 }
 
@@ -190,7 +188,7 @@ mod tests {
     use super::*;
 
     fn judged(comm: &str, words: &[&str]) -> bool {
-        is_launcher((comm.to_owned(), words.iter().map(|word| (*word).to_owned()).collect()))
+        is_launcher(comm, words.iter().map(|word| (*word).to_owned()).collect())
     }
 
     #[test]

@@ -8,5 +8,5 @@ pub const OWN_NAME: &str = "scx-gamer-run";
 /// PID of the wrapper among the ancestors of `pid`, the nearest one.
 #[must_use]
 pub fn outer_wrapper(procfs: &ProcFs, pid: i32) -> Option<i32> {
-    procfs.ancestors(pid).into_iter().find(|ancestor| procfs.comm(*ancestor).as_deref() == Some(OWN_NAME))
+    procfs.ancestors(pid).find(|(_, comm)| comm == OWN_NAME).map(|(pid, _)| pid)
 }
