@@ -1,5 +1,6 @@
 //! A machine with systemd and players who log in: who is let in by the service, and what the package brings and takes.
 
+mod make;
 mod package;
 mod rivals;
 mod service;

@@ -45,11 +45,41 @@ fn install() {
     dpkg("--install", &package());
 }
 
-pub fn ensure_installed() {
+fn is_installed() -> bool {
     let query = Command::new("dpkg-query").args(["--show", "--showformat=${db:Status-Status}", NAME]).output();
-    if query.expect("run dpkg-query").stdout != b"installed" {
+    query.expect("run dpkg-query").stdout == b"installed"
+}
+
+pub fn ensure_installed() {
+    if !is_installed() {
         install();
     }
+}
+
+/// A machine without it, on which what is left behind from now on can be told.
+pub fn ensure_purged() {
+    player();
+    if is_installed() {
+        dpkg("--purge", NAME);
+    }
+    paths_before();
+}
+
+/// Installs the same package under a higher version, which it returns.
+fn upgrade() -> String {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let (tree, higher) = (path("tree"), path("higher.deb"));
+    told(&["dpkg-deb", "--raw-extract", &package(), &tree]);
+    let control = format!("{tree}/DEBIAN/control");
+    let before = fs::read_to_string(&control).expect("read control");
+    let version = before.lines().find_map(|line| line.strip_prefix("Version: ")).expect("a version");
+    let next = format!("{version}+next");
+    fs::write(&control, before.replace(&format!("Version: {version}\n"), &format!("Version: {next}\n")))
+        .expect("write");
+    told(&["dpkg-deb", "--root-owner-group", "-Znone", "--build", &tree, &higher]);
+    dpkg("--install", &higher);
+    next
 }
 
 /// The paths of the machine that has never had the package.
@@ -82,8 +112,8 @@ fn collect(directory: &Path, found: &mut BTreeSet<PathBuf>) {
     }
 }
 
-/// What the package has left behind.
-fn left_behind() -> Vec<PathBuf> {
+/// What the package, or another way to install the same, has left behind.
+pub fn left_behind() -> Vec<PathBuf> {
     let is_of_others =
         |path: &PathBuf| OF_OTHERS.iter().any(|top| path.starts_with(top)) && !path.to_string_lossy().contains("scx");
     paths().difference(paths_before()).filter(|path| !is_of_others(path)).cloned().collect()
@@ -98,7 +128,8 @@ fn an_upgrade_while_a_game_is_played_leaves_game_lease_and_scheduler_alone() {
     let before = held();
     assert_eq!(before.3.len(), 1, "{before:?}");
     assert_eq!(before.3[0]["uid"], user.uid, "{before:?}");
-    install();
+    let version = upgrade();
+    assert_eq!(told(&["dpkg-query", "--show", "--showformat=${Version}", NAME]), version);
     assert_eq!(held(), before);
     assert!(is_alive(game.pid));
     game.end();
