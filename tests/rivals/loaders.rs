@@ -84,6 +84,32 @@ fn it_comes_back_once_however_often_it_is_asked_for() {
 }
 
 #[test]
+fn what_is_stopped_for_ours_is_not_recovered_while_ours_is_attached_once_more() {
+    let scene = scene(Manner::Honest);
+    let mut rivals = scene.rivals();
+    rivals.make_room().expect("make room");
+    rivals.recover();
+    rivals.make_room().expect("there is room");
+    assert_eq!(scene.asked(), ["stop"]);
+}
+
+#[test]
+fn what_did_not_come_back_is_not_tried_again_before_the_next_game_has_ended() {
+    let scene = scene(Manner::Honest);
+    let mut rivals = scene.rivals();
+    rivals.make_room().expect("make room");
+    scene.loader.state().manner = Manner::Refusing;
+    rivals.restore().expect_err("it does not come back");
+    let asked = scene.asked().len();
+    rivals.recover();
+    assert!(!rivals.has_stopped_one());
+    assert_eq!(scene.asked().len(), asked);
+    scene.loader.state().manner = Manner::Honest;
+    rivals.restore().expect("restore");
+    assert_eq!(scene.machine.attached(), BPFLAND);
+}
+
+#[test]
 fn dropped_it_puts_back_what_was_stopped() {
     let scene = scene(Manner::Honest);
     scene.rivals().make_room().expect("make room");
@@ -203,7 +229,8 @@ fn a_loader_that_only_says_yes_is_found_out() {
     let mut rivals = scene.rivals();
     let why = why_left(rivals.make_room());
     assert!(why.contains("still attached 5 s after"), "{why}");
-    assert!(scene.machine.has_record(), "it may stop yet");
+    let orders = ["stop", r#"start scx_bpfland with ["-s", "3000"]"#];
+    assert_eq!(scene.asked(), orders, "it may stop yet, and is to be started then");
     rivals.restore().expect("nothing to restore");
     assert!(!scene.machine.has_record(), "it did not");
 }

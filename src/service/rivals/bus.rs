@@ -54,10 +54,11 @@ impl Bus {
         let address = address.map(str::to_owned);
         // zbus bounds its calls and not its handshake. A bus that hangs in it costs a thread.
         let (answer, answered) = mpsc::channel();
-        thread::spawn(move || {
+        let connect = move || {
             let builder = address.map_or_else(Builder::system, |address| Builder::address(address.as_str()));
             let _ = answer.send(builder.and_then(|builder| builder.method_timeout(ANSWER_LIMIT).build()));
-        });
+        };
+        thread::Builder::new().spawn(connect).context("connect to the system bus")?;
         let outcome = answered.recv_timeout(ANSWER_LIMIT).map_err(|_| anyhow!(silence()));
         let connection = outcome.and_then(|connected| Ok(connected?)).context("connect to the system bus")?;
         Ok(Self { connection })

@@ -67,6 +67,8 @@ pub struct Rivals {
     policy: OnConflict,
     bus_address: Option<String>,
     stopped: Option<Stopped>,
+    /// One that was stopped did not come back. It may take its time to fail, so that it is not tried at every turn.
+    has_failed: bool,
 }
 
 impl Rivals {
@@ -79,6 +81,7 @@ impl Rivals {
             policy,
             bus_address: None,
             stopped: None,
+            has_failed: false,
         }
     }
 
@@ -88,8 +91,17 @@ impl Rivals {
         self
     }
 
-    /// Puts back what an earlier scx_gamer, which has died, had stopped. What fails is told, and tried again later.
+    /// Whether there is one to put back.
+    pub fn has_stopped_one(&self) -> bool {
+        self.stopped.is_some()
+    }
+
+    /// Puts back what an earlier scx_gamer, which has died, had stopped. What fails is told, and tried again with the
+    /// next [`Rivals::restore`].
     pub fn recover(&mut self) {
+        if self.stopped.is_some() || self.has_failed {
+            return;
+        }
         if let Noted::Ours(stopped) = self.store.read() {
             log::debug!("an earlier scx_gamer had stopped {stopped}");
             if let Err(why) = self.give_back(&stopped) {
@@ -179,13 +191,25 @@ impl Rivals {
             Stopped::Service { unit, .. } => Systemd::find(&bus)?.stop(unit)?,
         }
         let has_gone = until(STOP_LIMIT, || self.attached().is_none());
-        ensure!(has_gone, "it is still attached {} s after it was told to stop", STOP_LIMIT.as_secs());
+        if !has_gone {
+            // It may go yet, when nobody waits for that any more: so whoever runs it starts it after that.
+            if let Err(why) = self.ask_for_start(&stopped) {
+                log::warn!("{why:#}");
+            }
+            bail!("it is still attached {} s after it was told to stop", STOP_LIMIT.as_secs());
+        }
         log::info!("stopped {stopped}; it comes back afterwards");
         Ok(())
     }
 
     /// Starts again what was stopped, unless something else has taken its place, and forgets it then.
-    fn give_back(&self, stopped: &Stopped) -> Result<()> {
+    fn give_back(&mut self, stopped: &Stopped) -> Result<()> {
+        let outcome = self.try_to_give_back(stopped);
+        self.has_failed = outcome.is_err();
+        outcome
+    }
+
+    fn try_to_give_back(&self, stopped: &Stopped) -> Result<()> {
         let attached = self.settled();
         let step = match (attached.as_deref(), stopped) {
             (None, Stopped::Loader { .. }) => {
@@ -212,18 +236,22 @@ impl Rivals {
 
     /// What the kernel then calls it.
     fn start_again(&self, stopped: &Stopped) -> Result<String> {
-        let bus = self.connect()?;
-        match stopped {
-            Stopped::Loader { scheduler, mode, args, .. } => {
-                find_loader(&bus)?.start(scheduler, *mode, args.as_deref())?;
-            }
-            Stopped::Service { unit, .. } => Systemd::find(&bus)?.start(unit)?,
-        }
+        self.ask_for_start(stopped)?;
         let is_back = || self.sched_ext.state().as_deref() == Some("enabled");
         ensure!(until(START_LIMIT, is_back), "it is not attached {} s after it was started", START_LIMIT.as_secs());
         let name = self.attached().unwrap_or_default();
         ensure!(names::is_same(&name, stopped.ops()), "{name} is attached instead");
         Ok(name)
+    }
+
+    fn ask_for_start(&self, stopped: &Stopped) -> Result<()> {
+        let bus = self.connect()?;
+        match stopped {
+            Stopped::Loader { scheduler, mode, args, .. } => {
+                find_loader(&bus)?.start(scheduler, *mode, args.as_deref())
+            }
+            Stopped::Service { unit, .. } => Systemd::find(&bus)?.start(unit),
+        }
     }
 }
 
