@@ -12,7 +12,7 @@
  * the next dispatch of this CPU, which is the one that puts the waiting thread to sleep, moves it ahead.
  *
  * Only futexes that foreground threads wait for are looked at, and the programs are attached only while there is
- * a foreground (src/sched/mod.rs).
+ * a foreground (src/sched/futex.rs).
  *
  * Limits: locks whose words do not name their holder are not followed; wine's wait for wineserver is a wake-up.
  */

@@ -152,7 +152,7 @@ int BPF_PROG(on_exec, struct task_struct *p)
 	return 0;
 }
 
-/* Tells user space what we take a task for: tests ask, on real kernels. */
+/* Tells user space what we take a task for: before a process joins, before we go, and in tests. */
 SEC("syscall")
 int explain_task(struct gr_explain_task *explain)
 {

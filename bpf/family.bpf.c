@@ -11,10 +11,11 @@
  * order of birth, and a child that is born while we walk either inherits or comes later in the list.
  * A lease that ends clears its slot; the id in the tasks then matches nothing, so nobody is visited.
  *
- * A game that a launcher starts from elsewhere joins when it is pinned: adopt is begin_lease with the game as the root.
+ * A game that a launcher starts from elsewhere joins when it is pinned, with all below it but for members of other
+ * leases: begin_lease once more, with the game as the root.
  *
  * Limits: a process that was orphaned before the lease reached the kernel has no link to the wrapper
- * any more and stays outside until it is pinned.
+ * any more and stays outside until it is pinned or user space lets it join.
  */
 #include "gamer.bpf.h"
 
@@ -94,7 +95,7 @@ int begin_lease(struct gr_begin_lease *begin)
 		if (!descends_from_lease(p, begin))
 			continue;
 		taskc = bpf_task_storage_get(&task_ctxs, p, 0, 0);
-		if (taskc) {
+		if (taskc && !(begin->is_join && live_lease_of(taskc))) {
 			taskc->family = begin->id;
 			taskc->class_epoch = CLASS_STALE;
 			tell_member(p, taskc);

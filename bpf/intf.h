@@ -105,7 +105,7 @@ struct gr_begin_lease {
 	u32 id;
 	s32 root_tgid;
 	u32 nr_marked;	/* out: tasks found that live already */
-	u32 pad;
+	u32 is_join;	/* the lease has begun already: members of other leases stay what they are */
 };
 
 /* Argument of the explain_task program. */

@@ -84,16 +84,18 @@ impl Scheduler {
         lease.foreground_tgid = 0;
         publish(&mut lease.id, id.0);
         self.leases_changed(1);
-        if let Err(error) = self.mark(id, root_tgid, since_boot_ns) {
+        if let Err(error) = self.mark(id, root_tgid, since_boot_ns, false) {
             self.end_lease(id);
             return Err(error);
         }
         Ok(id)
     }
 
-    /// Makes a process that lives already one of a lease's family, with its descendants.
-    fn mark(&self, id: LeaseId, root_tgid: i32, since_boot_ns: u64) -> anyhow::Result<()> {
-        let mut begin = intf::gr_begin_lease { since_boot_ns, id: id.0, root_tgid, nr_marked: 0, pad: 0 };
+    /// Makes a process that lives already one of a lease's family, with its descendants; if `is_join`, with those that
+    /// are in nobody's.
+    fn mark(&self, id: LeaseId, root_tgid: i32, since_boot_ns: u64, is_join: bool) -> anyhow::Result<()> {
+        let is_join = is_join.into();
+        let mut begin = intf::gr_begin_lease { since_boot_ns, id: id.0, root_tgid, nr_marked: 0, is_join };
         run_syscall(&self.skel.progs.begin_lease, &mut begin).context("mark the game's processes")?;
         log::debug!("lease {}: {} tasks of TGID {root_tgid} and below belong to it", id.0, begin.nr_marked);
         Ok(())
@@ -108,13 +110,14 @@ impl Scheduler {
         }
     }
 
-    /// Makes a process that is in nobody's family one of this lease's, with its descendants.
+    /// Makes a process that is in nobody's family one of this lease's, with those of its descendants that are in
+    /// nobody's either.
     pub fn join(&mut self, id: LeaseId, tgid: i32) {
         let is_free = self.role_of(tgid).is_ok_and(|role| role.is_some_and(|role| role.lease.is_none()));
         if !is_free {
             return;
         }
-        match self.mark(id, tgid, 0) {
+        match self.mark(id, tgid, 0, true) {
             Ok(()) => self.leases_changed(0),
             Err(why) => log::warn!("process {tgid} is in nobody's family: {why:#}"),
         }

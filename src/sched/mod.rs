@@ -145,16 +145,7 @@ impl Scheduler {
     /// # Errors
     /// [`NotReady`], in words for the player; nothing stays behind.
     pub fn attach(tunables: &Tunables, sysfs: &Path) -> Result<Self, NotReady> {
-        Self::attach_while(tunables, sysfs, || true)
-    }
-
-    /// As [`Scheduler::attach`], unless `is_wanted` says no once everything is loaded, which takes a while: who asked may
-    /// have gone, and a machine should not change hands for nobody.
-    ///
-    /// # Errors
-    /// The same, and [`NotReady::Unwanted`].
-    pub fn attach_while(tunables: &Tunables, sysfs: &Path, is_wanted: impl Fn() -> bool) -> Result<Self, NotReady> {
-        Self::attach_if(&Machine::read(&tunables.primary_domain, sysfs)?, tunables, sysfs, is_wanted)
+        Self::attach_to(&Machine::read(&tunables.primary_domain, sysfs)?, tunables, sysfs)
     }
 
     /// As [`Scheduler::attach`], for a machine that the caller describes.
@@ -162,10 +153,15 @@ impl Scheduler {
     /// # Errors
     /// The same.
     pub fn attach_to(machine: &Machine, tunables: &Tunables, sysfs: &Path) -> Result<Self, NotReady> {
-        Self::attach_if(machine, tunables, sysfs, || true)
+        Self::attach_while(machine, tunables, sysfs, || true)
     }
 
-    fn attach_if(
+    /// As [`Scheduler::attach_to`], unless `is_wanted` says no once everything is loaded, which takes a while: who asked
+    /// may have gone, and a machine should not change hands for nobody.
+    ///
+    /// # Errors
+    /// The same, and [`NotReady::Unwanted`].
+    pub fn attach_while(
         machine: &Machine,
         tunables: &Tunables,
         sysfs: &Path,
@@ -280,16 +276,17 @@ impl Scheduler {
         let _ = scx_utils::uei_read!(&self.skel, uei).report();
     }
 
-    /// Takes the scheduler out and waits until the kernel says so.
+    /// Takes the scheduler out and waits until the kernel says so, be it by another one in its place.
     ///
     /// # Errors
-    /// The kernel still reports a scheduler two seconds later.
+    /// The kernel still reports it two seconds later.
     pub fn detach(mut self) -> anyhow::Result<()> {
         drop(self.link.take());
         let deadline = Instant::now() + DETACH_WAIT;
         loop {
             match self.sched_ext.state().as_deref() {
                 Some("disabled") => return Ok(()),
+                _ if self.sched_ext.scheduler().is_some_and(|name| !is_ours(&name)) => return Ok(()),
                 state => ensure!(Instant::now() < deadline, "the kernel still reports {state:?} after detaching"),
             }
             thread::sleep(Duration::from_millis(5));

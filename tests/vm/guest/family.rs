@@ -103,6 +103,20 @@ fn every_thread_of_the_pinned_process_is_foreground_old_and_new() {
 }
 
 #[test]
+fn who_joins_brings_its_children_but_for_those_of_another_game() {
+    let mut scheduler = attach();
+    let (wrapper, mut launcher) = (shell(), shell());
+    tell(&mut launcher, "sleep 93333 & sleep 94444 &");
+    let (other_game, child) = (wait_for_process("93333"), wait_for_process("94444"));
+    let _cleanup = [Stray(other_game), Stray(child)];
+    let first = scheduler.begin_lease(other_game, 0).expect("begin a lease");
+    let second = scheduler.begin_lease(wrapper.pid(), 0).expect("begin a lease");
+    scheduler.set_foreground(second, Some(launcher.pid()));
+    assert_eq!(lease_of(&scheduler, child), Some(second));
+    assert_eq!(lease_of(&scheduler, other_game), Some(first));
+}
+
+#[test]
 fn a_foreground_outside_of_the_family_joins_with_its_children_and_leaves_with_the_lease() {
     let mut scheduler = attach();
     let (wrapper, mut elsewhere) = (shell(), shell());
