@@ -1,5 +1,4 @@
-//! Who holds leases, what each one's family and game are, and how they come to a new scheduler when the kernel has ended
-//! the old one.
+//! Who holds leases, what each one's family and game are, and how they come from an old scheduler to a new one.
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -8,8 +7,6 @@ use std::time::UNIX_EPOCH;
 use procfs::process::Process;
 use procfs::process::all_processes_with_root;
 
-use super::cli::Tuned;
-use super::leases::Wish;
 use super::peer::Peer;
 use crate::sched::LEASES_MAX;
 use crate::sched::LeaseId;
@@ -19,6 +16,9 @@ use crate::session::protocol::LeaseStatus;
 
 /// Most leases of one user: more games at once nobody plays, and there have to be some left for others.
 const LEASES_OF_USER_MAX: usize = 4;
+
+/// Root of a family whose first process has gone; a TGID that no process has, nor the kernel's own, which are 0.
+const NOBODYS_TGID: i32 = -1;
 
 /// What a holder shows; never given twice.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -35,12 +35,14 @@ struct Kin {
 struct Holder {
     ticket: Ticket,
     peer: Peer,
-    wish: Wish,
+    /// The process of `peer` for good. The family outlives it where a child has kept the connection.
+    root: Option<Kin>,
+    since_boot_ns: u64,
     since: SystemTime,
     /// In the scheduler that is attached.
     lease: LeaseId,
     foreground: Option<Kin>,
-    /// Members of the family when the kernel ended the scheduler; parent links no longer lead to all of them.
+    /// Members of the family when the last scheduler ended; parent links no longer lead to all of them.
     kin: Vec<Kin>,
 }
 
@@ -74,12 +76,18 @@ impl Holders {
     ///
     /// # Errors
     /// The kernel part refuses.
-    pub fn begin(&mut self, scheduler: &mut Scheduler, peer: Peer, wish: &Wish) -> anyhow::Result<Ticket> {
-        let lease = scheduler.begin_lease(peer.tgid, wish.since_boot_ns)?;
+    pub fn begin(
+        &mut self,
+        scheduler: &mut Scheduler,
+        peer: Peer,
+        since_boot_ns: u64,
+        proc_root: &Path,
+    ) -> anyhow::Result<Ticket> {
+        let lease = scheduler.begin_lease(peer.tgid, since_boot_ns)?;
         self.nr_tickets_ever += 1;
         let ticket = Ticket(self.nr_tickets_ever);
-        let (wish, since) = (wish.clone(), SystemTime::now());
-        self.all.push(Holder { ticket, peer, wish, since, lease, foreground: None, kin: Vec::new() });
+        let (root, since) = (kin_of(peer.tgid, proc_root), SystemTime::now());
+        self.all.push(Holder { ticket, peer, root, since_boot_ns, since, lease, foreground: None, kin: Vec::new() });
         Ok(ticket)
     }
 
@@ -112,17 +120,12 @@ impl Holders {
         self.all.iter().find(|holder| holder.lease == lease).map(|holder| holder.ticket)
     }
 
-    /// How the first of them wants the scheduler.
-    pub fn tuned(&self) -> Option<Tuned> {
-        self.all.first().map(|holder| holder.wish.tuned.clone())
-    }
-
     /// Every lease, as `--status` shows it.
     pub fn status(&self, proc_root: &Path) -> Vec<LeaseStatus> {
         self.all.iter().map(|holder| holder.status(proc_root)).collect()
     }
 
-    /// Notes whom a scheduler that the kernel has ended takes for whose family.
+    /// Notes whom a scheduler that is about to go, or has ended, takes for whose family.
     pub fn remember(&mut self, scheduler: &Scheduler, proc_root: &Path) {
         for holder in &mut self.all {
             holder.kin.clear();
@@ -143,8 +146,9 @@ impl Holders {
     /// The kernel part refuses.
     pub fn resume(&mut self, scheduler: &mut Scheduler, proc_root: &Path) -> anyhow::Result<()> {
         for holder in &mut self.all {
-            holder.lease = scheduler.begin_lease(holder.peer.tgid, holder.wish.since_boot_ns)?;
             let lives = |kin: &Kin| kin_of(kin.tgid, proc_root) == Some(*kin);
+            let root_tgid = holder.root.filter(lives).map_or(NOBODYS_TGID, |root| root.tgid);
+            holder.lease = scheduler.begin_lease(root_tgid, holder.since_boot_ns)?;
             for kin in holder.kin.drain(..).filter(lives) {
                 scheduler.join(holder.lease, kin.tgid);
             }
@@ -181,14 +185,12 @@ fn kin_of(tgid: i32, proc_root: &Path) -> Option<Kin> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::cli::Options;
 
     const PROC: &str = "/proc";
 
     fn holder(peer: Peer, foreground: Option<Kin>) -> Holder {
-        let wish = Wish { since_boot_ns: 0, tuned: Options::from_words(&[]).expect("flags").untuned() };
-        let since = SystemTime::now();
-        Holder { ticket: Ticket(1), peer, wish, since, lease: LeaseId::none(), foreground, kin: Vec::new() }
+        let (ticket, since, lease) = (Ticket(1), SystemTime::now(), LeaseId::none());
+        Holder { ticket, peer, root: None, since_boot_ns: 0, since, lease, foreground, kin: Vec::new() }
     }
 
     fn held_by(uids: &[u32]) -> Holders {

@@ -6,7 +6,7 @@ use nix::sched::sched_getaffinity;
 use nix::sched::sched_setaffinity;
 use nix::unistd::Pid;
 
-/// We are the calling thread, and have no other.
+/// The calling thread. Others, which zbus has while it is asked, run where they like.
 const OURSELVES: Pid = Pid::from_raw(0);
 
 /// Whether we may run on `cpu`.

@@ -134,6 +134,9 @@ impl Session {
     pub fn answer(&mut self, owner: &mut impl Owner) -> Next {
         for _ in 0..REQUESTS_PER_TURN {
             let next = match self.transport.receive() {
+                Ok(Received::Message(request @ Request::Acquire { .. }, _)) => {
+                    return self.answer_one(request, None, owner); // takes long: others have their turn after it
+                }
                 Ok(Received::Message(request, descriptor)) => self.answer_one(request, descriptor, owner),
                 Ok(Received::Garbage(why)) => {
                     self.fail(ErrorKind::Protocol, format!("that was no request: {why}"), None);
@@ -260,6 +263,9 @@ impl Session {
             self.fail(ErrorKind::Protocol, "you hold a lease already".to_owned(), None);
             return Next::Go;
         }
+        if self.is_gone() {
+            return Next::Over;
+        }
         match owner.begin(self.peer, wish, &|| self.transport.has_peer()) {
             Ok(begun) if self.is_gone() => {
                 // The family that was just marked may be that of another process, which has its number now.
@@ -275,10 +281,14 @@ impl Session {
                     frame_source: begun.frame_source,
                     is_tuned_otherwise: !begun.is_as_wished,
                 });
+                Next::Go
             }
-            Err(why) => self.fail(why.kind(), why.to_string(), why.hint()),
+            // Another attempt costs the client another connection: each may stop and start other schedulers.
+            Err(why) => {
+                self.fail(why.kind(), why.to_string(), why.hint());
+                Next::Over
+            }
         }
-        Next::Go
     }
 
     /// The process that connected has ended, whoever holds the connection now.

@@ -124,13 +124,7 @@ fn check_what_flags_name(options: &Options, roots: Roots) -> Result<(), String> 
     if let Some(tgid) = options.foreground_tgid {
         check_is_process(tgid, roots.procfs).map_err(|why| format!("--foreground-pid {tgid}: {why}"))?;
     }
-    let primary_domain = &options.tunables.primary_domain;
-    if *primary_domain != PrimaryDomain::All
-        && let Err(error) = Machine::read(primary_domain, roots.sysfs)
-        && let Some(why) = error.downcast_ref::<BadPrimaryDomain>()
-    {
-        return Err(format!("--primary-domain {primary_domain}: {why}"));
-    }
+    check_domain(&options.tunables.primary_domain, roots.sysfs)?;
     if options.job == Job::Serve {
         listen::check(options.socket.as_deref()).map_err(|why| format!("--serve: {why}"))?;
     }
@@ -139,6 +133,17 @@ fn check_what_flags_name(options: &Options, roots: Roots) -> Result<(), String> 
     }
     if let Some(crtc) = options.events.frames.and_then(|frames| frames.crtc) {
         card::check(&roots.dev.join("dri"), crtc).map_err(|why| format!("--drm-debugfs {crtc}: {why}"))?;
+    }
+    Ok(())
+}
+
+/// Whether this machine has the CPUs that are to be preferred.
+fn check_domain(domain: &PrimaryDomain, sysfs: &Path) -> Result<(), String> {
+    if *domain != PrimaryDomain::All
+        && let Err(error) = Machine::read(domain, sysfs)
+        && let Some(why) = error.downcast_ref::<BadPrimaryDomain>()
+    {
+        return Err(format!("--primary-domain {domain}: {why}"));
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! The scheduler while somebody holds a lease on it: attached, watched, attached once more when the kernel has ended it,
-//! and given back.
+//! The scheduler while somebody holds a lease on it: attached, watched, attached once more when the kernel has ended it
+//! or has new CPUs, and given back.
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd as _;
@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use anyhow::bail;
 
 use super::Roots;
+use super::check_domain;
 use super::cli::Job;
 use super::cli::Options;
 use super::cli::Tuned;
@@ -29,6 +30,7 @@ use super::wake::Wake;
 use super::wake::Wakes;
 use crate::events::Events;
 use crate::sched::End;
+use crate::sched::Machine;
 use crate::sched::Member;
 use crate::sched::NotReady;
 use crate::sched::Scheduler;
@@ -55,6 +57,8 @@ pub struct Owner<'a> {
     nr_ends: usize,
     /// Why it is not attached again for them.
     given_up: Option<String>,
+    /// As the first of those who hold it wanted it, also after that one has gone.
+    tuned: Option<Tuned>,
 }
 
 /// A scheduler in the kernel and what belongs to it.
@@ -63,8 +67,8 @@ struct Attached {
     metrics: Metrics,
     events: Option<Events>,
     scheduler: Scheduler,
-    /// As the first of those who hold it wanted it.
-    tuned: Tuned,
+    /// How long it took.
+    took: Duration,
 }
 
 impl<'a> Owner<'a> {
@@ -83,6 +87,7 @@ impl<'a> Owner<'a> {
             holders: Holders::default(),
             nr_ends: 0,
             given_up: None,
+            tuned: None,
         })
     }
 
@@ -91,24 +96,39 @@ impl<'a> Owner<'a> {
         self.rivals.recover();
     }
 
-    /// Attaches if need be, and if `is_wanted` when everything is loaded. Returns how long that took.
+    /// Attaches if need be, and if `is_wanted` at the beginning and when everything is loaded. Returns how long that took.
     ///
     /// # Errors
     /// Why not, in words for the player; nothing stays behind.
     pub fn attach(&mut self, tuned: Tuned, is_wanted: impl Fn() -> bool) -> Result<Duration, NotReady> {
         let started = Instant::now();
         if self.attached.is_none() {
-            self.rivals.recover();
-            self.rivals.make_room()?;
-            let mut scheduler = Scheduler::attach_while(&tuned.tunables, self.roots.sysfs, is_wanted)
-                .inspect_err(|_| self.put_rivals_back())?;
-            housekeeping::stay_away(self.options.event_loop_cpu, scheduler.weak_cpus());
-            let events = Events::begin(&tuned.events, self.roots.dev, self.roots.sysfs, &mut scheduler);
-            let events = events.map_err(|why| log::warn!("no windows open: {why:#}")).ok();
-            let metrics = self.watch(&scheduler, events.as_ref())?;
-            self.attached = Some(Attached { metrics, events, scheduler, tuned });
+            if !is_wanted() {
+                return Err(NotReady::Unwanted);
+            }
+            let (metrics, events, scheduler) =
+                self.take_over(&tuned, is_wanted).inspect_err(|_| self.put_rivals_back())?;
+            self.attached = Some(Attached { metrics, events, scheduler, took: started.elapsed() });
+            self.tuned = Some(tuned);
         }
         Ok(started.elapsed())
+    }
+
+    /// Stops who is there, and attaches. What has failed leaves the former stopped.
+    fn take_over(
+        &mut self,
+        tuned: &Tuned,
+        is_wanted: impl Fn() -> bool,
+    ) -> Result<(Metrics, Option<Events>, Scheduler), NotReady> {
+        let machine = Machine::read(&tuned.tunables.primary_domain, self.roots.sysfs)?;
+        self.rivals.recover();
+        self.rivals.make_room()?;
+        let mut scheduler = Scheduler::attach_while(&machine, &tuned.tunables, self.roots.sysfs, is_wanted)?;
+        housekeeping::stay_away(self.options.event_loop_cpu, scheduler.weak_cpus());
+        let events = Events::begin(&tuned.events, self.roots.dev, self.roots.sysfs, &mut scheduler);
+        let events = events.map_err(|why| log::warn!("no windows open: {why:#}")).ok();
+        let metrics = self.watch(&scheduler, events.as_ref())?;
+        Ok((metrics, events, scheduler))
     }
 
     /// Makes a process that was named in a terminal the game, and a family of its own.
@@ -117,9 +137,8 @@ impl<'a> Owner<'a> {
     /// It is gone, or the kernel part refuses.
     pub fn play(&mut self, tgid: i32) -> anyhow::Result<()> {
         let uid = peer::uid_of(tgid, self.roots.procfs)?;
-        let wish = Wish { since_boot_ns: 0, tuned: self.options.untuned() };
         let attached = self.attached.as_mut().context("BUG: no scheduler to play with")?;
-        let ticket = self.holders.begin(&mut attached.scheduler, Peer { tgid, uid }, &wish)?;
+        let ticket = self.holders.begin(&mut attached.scheduler, Peer { tgid, uid }, 0, self.roots.procfs)?;
         self.holders.set_foreground(&mut attached.scheduler, ticket, Some(tgid), self.roots.procfs);
         Ok(())
     }
@@ -282,18 +301,22 @@ impl<'a> Owner<'a> {
         self.attach_again()
     }
 
-    /// Attaches once more for those who hold a lease, with their families as they were, unless that has been done.
+    /// Attaches once more for those who hold a lease, as it was tuned and with their families as they were, unless that
+    /// has been done.
     ///
     /// # Errors
-    /// Why not.
+    /// Why not; nothing is attached then.
     pub fn attach_again(&mut self) -> Result<Duration, NotReady> {
-        if self.attached.is_some() {
-            return Ok(Duration::ZERO);
+        if let Some(Attached { took, .. }) = &self.attached {
+            return Ok(*took);
         }
-        let tuned = self.holders.tuned().unwrap_or_else(|| self.options.untuned());
+        let tuned = self.tuned.clone().unwrap_or_else(|| self.options.untuned());
         let took = self.attach(tuned, || true)?;
-        if let Some(attached) = &mut self.attached {
-            self.holders.resume(&mut attached.scheduler, self.roots.procfs)?;
+        let resumed =
+            self.attached.as_mut().map(|attached| self.holders.resume(&mut attached.scheduler, self.roots.procfs));
+        if let Some(Err(why)) = resumed {
+            self.detach()?;
+            return Err(why.into());
         }
         Ok(took)
     }
@@ -303,8 +326,11 @@ impl<'a> Owner<'a> {
     /// # Errors
     /// The kernel still reports a scheduler.
     pub fn detach(&mut self) -> anyhow::Result<()> {
+        let had_it = self.attached.is_some() || self.rivals.has_stopped_one();
         self.take_out()?;
-        self.put_rivals_back();
+        if had_it {
+            self.put_rivals_back();
+        }
         Ok(())
     }
 
@@ -336,14 +362,16 @@ impl<'a> Owner<'a> {
         if self.is_held() {
             return Ok(());
         }
-        (self.nr_ends, self.given_up) = (0, None);
+        (self.nr_ends, self.given_up, self.tuned) = (0, None, None);
         self.detach()
     }
 }
 
 impl leases::Owner for Owner<'_> {
     fn tuned(&self, tuning: &BTreeMap<String, String>) -> Result<Tuned, String> {
-        self.options.tuned(tuning)
+        let tuned = self.options.tuned(tuning)?;
+        check_domain(&tuned.tunables.primary_domain, self.roots.sysfs)?;
+        Ok(tuned)
     }
 
     fn begin(&mut self, holder: Peer, wish: &Wish, is_wanted: &dyn Fn() -> bool) -> Result<Begun, NotReady> {
@@ -358,8 +386,9 @@ impl leases::Owner for Owner<'_> {
         }
         let took = self.attach(wish.tuned.clone(), is_wanted)?;
         let attached = self.attached.as_mut().context("BUG: attached without a scheduler")?;
-        let is_as_wished = attached.tuned == wish.tuned;
-        let ticket = match self.holders.begin(&mut attached.scheduler, holder, wish) {
+        let is_as_wished = self.tuned.as_ref() == Some(&wish.tuned);
+        let begun = self.holders.begin(&mut attached.scheduler, holder, wish.since_boot_ns, self.roots.procfs);
+        let ticket = match begun {
             Ok(ticket) => ticket,
             Err(why) => {
                 self.detach_unless_held()?;

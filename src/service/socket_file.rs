@@ -112,7 +112,7 @@ impl Drop for SocketFile {
     }
 }
 
-/// The caller's umask, back when dropped. It is the whole process's, which has one thread.
+/// The caller's umask, back when dropped. It is the whole process's; no other thread makes files then.
 struct Umask(Mode);
 
 impl Umask {

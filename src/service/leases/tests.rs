@@ -223,6 +223,24 @@ fn tuning_is_from_a_list_and_in_range_and_otherwise_no_lease_is_had() {
 }
 
 #[test]
+fn an_attempt_that_fails_is_told_and_ends_the_session() {
+    let mut talk = Talk::greeted();
+    talk.owner = FakeOwner::of_leases(0);
+    talk.client().send(&acquire(&[]), None).expect("send");
+    assert_eq!(talk.answer(), Next::Over);
+    assert_eq!(kind(&talk.heard()), Some(ErrorKind::Limit));
+}
+
+#[test]
+fn an_attempt_to_attach_ends_the_turn() {
+    let mut talk = Talk::greeted();
+    talk.client().send(&acquire(&[]), None).expect("send");
+    talk.client().send(&Request::Status, None).expect("send");
+    assert_eq!((talk.answer(), talk.heard().len()), (Next::Go, 1));
+    assert_eq!((talk.answer(), talk.heard().len()), (Next::Go, 1));
+}
+
+#[test]
 fn who_hangs_up_while_the_scheduler_loads_gets_none() {
     let mut talk = Talk::greeted();
     talk.client().send(&acquire(&[]), None).expect("send");
