@@ -127,20 +127,21 @@ fn what_a_script_left_behind_ends_with_its_launcher() {
     let rig = Rig::where_scx_gamer("attaches");
     let log = Log::of(&rig);
     let launcher = rig.path("store");
-    fs::copy("/bin/sleep", &launcher).expect("copy sleep");
+    fs::copy("/bin/cat", &launcher).expect("copy cat");
     // The launcher becomes a program of its own name once its script is done.
     let wrapper = rig.path("scx-gamer-run");
-    let script =
-        format!("{} -v --log {} --hook start; exec {} 3", wrapper.display(), log.argument(), launcher.display());
+    let script = format!("{} -v --log {} --hook start; exec {}", wrapper.display(), log.argument(), launcher.display());
     let named = rig.path("launcher-shell");
     std::os::unix::fs::symlink("/bin/bash", &named).expect("link to bash");
     let mut launcher = Command::new(named)
         .args(["-c", &script])
         .env("FAKE_SCX_GAMER", "attaches")
         .env("HEROIC_GAME_APP_NAME", "swift")
+        .stdin(Stdio::piped())
         .spawn()
         .expect("start");
     log.wait_for("scheduled by gamer");
+    drop(launcher.stdin.take()); // ends it
     launcher.wait().expect("wait");
     log.wait_for("the launcher has ended after");
 }

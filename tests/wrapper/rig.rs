@@ -41,6 +41,11 @@ impl Rig {
 
     /// No scx_gamer at all.
     pub fn without_scx_gamer() -> Self {
+        let service = Path::new("/run/scx-gamer.sock");
+        assert!(
+            !service.exists(),
+            "these tests would play by way of this machine's service: stop scx-gamer.socket first"
+        );
         let directory = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("temporary directory");
         // A link and not a copy: a file that was just written can be "busy" when another test forks at that moment.
         std::fs::hard_link(env!("CARGO_BIN_EXE_scx-gamer-run"), directory.path().join("scx-gamer-run")).expect("link");

@@ -40,10 +40,13 @@ fn pin_somebody(scheduler: &mut Scheduler) -> Kept {
 #[test]
 fn a_window_opens_where_told_and_closes_by_itself() {
     let scheduler = attach_with_windows(&[]);
-    scheduler.open_window(Window::Input, None).expect("open a window");
-    scheduler.open_window(Window::Napi, Some(1)).expect("open a window");
     let open_on = |cpu| scheduler.cpu_state(cpu).expect("ask for a CPU's state").open_windows;
-    assert_eq!((open_on(0), open_on(1)), (vec![Window::Input], vec![Window::Input, Window::Napi]));
+    // More than once: a machine that stands still for a window's length sees it closed.
+    wait_until("they are open where told", || {
+        scheduler.open_window(Window::Input, None).expect("open a window");
+        scheduler.open_window(Window::Napi, Some(1)).expect("open a window");
+        (open_on(0), open_on(1)) == (vec![Window::Input], vec![Window::Input, Window::Napi])
+    });
     wait_until("they are closed", || open_on(1).is_empty());
     assert!(scheduler.open_window(Window::Input, Some(5000)).is_err());
 }
@@ -134,6 +137,15 @@ fn without_a_game_speed_follows_the_load() {
     });
 }
 
+/// How often the two have gone to sleep.
+fn switches_of_perf() -> u64 {
+    let processes = procfs::process::all_processes().expect("list processes").flatten();
+    let is_perf = |comm: &str| comm.starts_with("perf") || comm.starts_with("sched-pipe");
+    let tasks = processes.filter(|process| process.stat().is_ok_and(|stat| is_perf(&stat.comm)));
+    let threads = tasks.flat_map(|process| process.tasks().into_iter().flatten().flatten());
+    threads.filter_map(|thread| thread.status().ok()?.voluntary_ctxt_switches).sum()
+}
+
 #[test]
 fn a_waker_about_to_sleep_hands_its_cpu_over_unless_told_not_to() {
     let hand_overs = |flags: &[&str]| {
@@ -143,7 +155,7 @@ fn a_waker_about_to_sleep_hands_its_cpu_over_unless_told_not_to() {
         // A pipe's wake-ups are synchronous.
         let _pair =
             Kept::spawn(Command::new("perf").args(["bench", "sched", "pipe", "-l", "100000"]).stdout(Stdio::null()));
-        sleep(Duration::from_secs(1));
+        wait_until("the pair has taken turns", || switches_of_perf() > 2000);
         count(&scheduler, "sync_dispatch")
     };
     assert_eq!(hand_overs(&["--no-wake-sync"]), 0);
