@@ -2,12 +2,16 @@
 //!
 //! Nothing is written while a Steam of this user runs, which is what this program promises: end it before these tests.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 use std::process::Output;
 
+use scx_gamer_run::wrapper::cli;
+use scx_gamer_run::wrapper::cli::Job;
+use scx_gamer_run::wrapper::cli::Surroundings;
 use scx_gamer_run::wrapper::setup::launch_options;
 use tempfile::TempDir;
 
@@ -164,4 +168,22 @@ fn lutris_and_heroic_get_a_prefix_that_is_a_command_of_ours() {
     let word = |name: &str| wrappers[0][name].as_str().expect("text").to_owned();
     assert_eq!(wrappers.len(), 1);
     assert_is_set_up(&format!("{} {} %command%", word("exe"), word("args")));
+}
+
+/// Heroic spawns the path that it is given: no shell, no arguments.
+#[test]
+fn heroic_gets_its_two_scripts_as_files_that_can_be_executed() {
+    let readme = fs::read_to_string(ours("steam/README.md")).expect("read");
+    let (_, section) = readme.split_once("### Scripts for Heroic\n").expect("a section on scripts");
+    assert_eq!(section.matches("the path of this file").count(), 1);
+    let lines: Vec<&str> = section.lines().filter_map(|line| line.strip_prefix("    ")).collect();
+    let jobs: Vec<Job> = lines
+        .chunks(2)
+        .map(|script| {
+            assert_eq!(script[0], "#!/bin/sh");
+            let command = script[1].strip_prefix("exec /usr/bin/").expect("our program");
+            cli::parse(command.split(' ').map(OsString::from), &Surroundings::default()).expect("a command of ours")
+        })
+        .collect();
+    assert!(matches!(jobs[..], [Job::StartHook(_), Job::StopHook(_)]), "{jobs:?}");
 }
