@@ -3,8 +3,10 @@
 //! Only what hides the command is an error here: no command, an unknown flag. A bad value leaves the command
 //! known, so it becomes a complaint in [`Options`] and the game starts all the same.
 
+mod values;
+
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::ffi::OsString;
 use std::path::Path;
 use std::path::PathBuf;
@@ -19,12 +21,10 @@ use clap::error::ContextKind;
 use clap::error::ContextValue;
 use clap::error::ErrorKind;
 
-use crate::game::names::ExePattern;
 use crate::game::watch::Finder;
 use crate::wrapper::child::STATUS_USAGE;
 use crate::wrapper::config;
 use crate::wrapper::config::Names;
-use crate::wrapper::config::Settings;
 use crate::wrapper::lease::Wish;
 use crate::wrapper::report::Report;
 use crate::wrapper::setup;
@@ -49,21 +49,21 @@ pub(super) struct Cli {
     /// Fail instead of playing without the scheduler
     ///
     /// Waits for the scheduler first; if it can't be had, exits with status 125 and the game is not started.
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    require: Option<bool>,
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    require: Option<OsString>,
 
     /// Start the game only once the scheduler stands
     ///
     /// Without it both start side by side, which costs the game no time. If the scheduler can't be had the game starts.
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    wait_attach: Option<bool>,
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    wait_attach: Option<OsString>,
 
     /// Stay until the game that was found has ended
     ///
     /// For launchers whose first process starts the game and leaves. Ends when the game has ended and no other has
     /// appeared for 3 seconds; the exit status is that of the first process. Without it the first process decides.
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    wait_family: Option<bool>,
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    wait_family: Option<OsString>,
 
     /// Name the game's process, or pin none
     ///
@@ -82,17 +82,17 @@ pub(super) struct Cli {
     /// A flag of scx_gamer without its dashes, such as slice-us=2000 or avoid-smt. Holds while this game is the first
     /// one that runs; what can't be had is told and ignored.
     #[arg(long, value_name = "NAME[=VALUE]", action = ArgAction::Append, allow_hyphen_values = true)]
-    tune: Vec<String>,
+    tune: Vec<OsString>,
 
     /// Ask the service that listens at this path
     ///
     /// Without it the system's, and if there is none an scx_gamer that we start ourselves, which takes root's rights.
-    #[arg(long, value_name = "PATH")]
-    socket: Option<PathBuf>,
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    socket: Option<OsString>,
 
     /// Append our messages to this file as well
-    #[arg(long, value_name = "FILE")]
-    log: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::AnyPath)]
+    log: Option<OsString>,
 
     /// Say more; twice: everything
     #[arg(short, long, action = ArgAction::Count)]
@@ -328,56 +328,36 @@ fn what_is_missing(error: &clap::Error) -> &'static str {
 fn options(cli: &Cli, surroundings: &Surroundings) -> Options {
     let names = Names::of(|name| look_up(&surroundings.environment, name), cli.command.iter().map(OsString::as_os_str));
     let (file, mut complaints) = config::read(&surroundings.files, &names);
-    let by_flag = finder(cli.foreground_pid.as_deref(), cli.exe.as_deref()).unwrap_or_else(|complaint| {
+    let by_flag = values::finder(cli.foreground_pid.as_deref(), cli.exe.as_deref()).unwrap_or_else(|complaint| {
         complaints.push(complaint);
         Some(Finder::Family)
     });
     let finder = by_flag.unwrap_or_else(|| file.finder());
-    let mut wait_family = cli.wait_family.or(file.wait_family).unwrap_or(false);
+    let mut switch =
+        |flag, word: &Option<OsString>| values::or_complain(values::switch(flag, word.as_deref()), &mut complaints);
+    let require = switch("--require", &cli.require).or(file.require).unwrap_or(false);
+    let wait_attach = switch("--wait-attach", &cli.wait_attach).or(file.wait_attach).unwrap_or(false);
+    let mut wait_family = switch("--wait-family", &cli.wait_family).or(file.wait_family).unwrap_or(false);
+    let mut path =
+        |flag, word: &Option<OsString>| values::or_complain(values::path(flag, word.as_deref()), &mut complaints);
+    let (socket, log) = (path("--socket", &cli.socket), path("--log", &cli.log).or(file.log));
     if wait_family && matches!(finder, Finder::Nobody) {
         complaints.push("--wait-family waits for a game, and --foreground-pid none pins none".to_owned());
         wait_family = false;
     }
+    // A flag replaces what the file says of the same option, and leaves the others. No text is no option, which is told.
+    let by_flag = cli.tune.iter().map(|word| word.to_string_lossy());
+    let tuning = file.tune.iter().flatten().map(Cow::from).chain(by_flag);
     Options {
-        require: cli.require.or(file.require).unwrap_or(false),
-        wait_attach: cli.wait_attach.or(file.wait_attach).unwrap_or(false),
+        require,
+        wait_attach,
         wait_family,
         finder,
-        // A flag replaces what the file says of the same option, and leaves the others.
-        tuning: file.tune.iter().flatten().chain(&cli.tune).map(|word| tuning_option(word)).collect(),
-        socket: cli.socket.clone(),
-        log: cli.log.clone().or(file.log),
+        tuning: tuning.map(|word| values::tuning_option(&word)).collect(),
+        socket,
+        log,
         verbosity: if cli.verbose > 0 { cli.verbose } else { file.verbose.unwrap_or(0) },
         complaints,
-    }
-}
-
-/// `slice-us=2000`, or `avoid-smt` alone.
-fn tuning_option(word: &str) -> (String, String) {
-    let (name, value) = word.split_once('=').unwrap_or((word, ""));
-    (name.trim_start_matches("--").to_owned(), value.to_owned())
-}
-
-/// Who the flags say is the game, if they do.
-fn finder(pid: Option<&OsStr>, exe: Option<&OsStr>) -> Result<Option<Finder>, String> {
-    let by_name = || exe.map(|exe| ExePattern::parse(exe).map(Finder::Matching)).transpose();
-    match pid {
-        None => by_name().map_err(|why| format!("--exe {why}")),
-        Some(word) if word == "none" => Ok(Some(Finder::Nobody)),
-        Some(word) => match word.to_str().and_then(|word| word.parse().ok()) {
-            Some(pid) if pid > 0 => Ok(Some(Finder::Process(pid))),
-            _ => Err(format!("--foreground-pid takes a process ID or 'none', not '{}'", word.to_string_lossy())),
-        },
-    }
-}
-
-impl Settings {
-    fn finder(&self) -> Finder {
-        let by_name = || ExePattern::parse(OsStr::new(self.exe.as_deref()?)).ok();
-        match self.pins_nobody {
-            Some(true) => Finder::Nobody,
-            _ => by_name().map_or(Finder::Family, Finder::Matching),
-        }
     }
 }
 

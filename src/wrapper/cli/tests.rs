@@ -67,7 +67,7 @@ fn what_hides_the_command_is_a_mistake_in_one_sentence() {
     assert_eq!(mistake(&[]), "no command given");
     assert_eq!(mistake(&["-v", "--"]), "no command given");
     assert_eq!(mistake(&["--bogus", "game"]), "unexpected argument '--bogus' found");
-    for words in [&["-x", "game"][..], &["--exe"], &["--require=yes", "game"]] {
+    for words in [&["-x", "game"][..], &["--exe"]] {
         assert_eq!(mistake(words).lines().count(), 1, "{words:?}");
     }
 }
@@ -114,6 +114,28 @@ fn a_bad_value_is_a_complaint_and_the_game_is_still_known() {
         assert!(options.complaints[0].starts_with(words[0]), "{:?}", options.complaints);
         assert!(matches!(options.finder, Finder::Family));
     }
+}
+
+#[test]
+fn a_switch_or_path_that_is_none_is_a_complaint_and_not_given() {
+    for words in [
+        &["--require=yes", "game"][..],
+        &["--wait-attach=1", "game"],
+        &["--wait-family=no", "game"],
+        &["--require=", "game"],
+        &["--log", "", "game"],
+        &["--log=", "game"],
+        &["--socket", "", "game"],
+    ] {
+        let options = parsed(words).expect("the command is known");
+        let flag = words[0].split('=').next().expect("a flag");
+        assert_eq!(options.complaints.len(), 1, "{words:?}: {:?}", options.complaints);
+        assert!(options.complaints[0].starts_with(&format!("{flag} takes ")), "{:?}", options.complaints);
+        assert!(!options.require && !options.wait_attach && !options.wait_family, "{words:?}");
+        assert!(options.log.is_none() && options.socket.is_none(), "{words:?}");
+    }
+    let word = OsString::from_vec(b"--tune=\xff".to_vec());
+    assert!(matches!(parse(["scx-gamer-run".into(), word, "game".into()], &Surroundings::default()), Ok(Job::Play(_))));
 }
 
 #[test]
