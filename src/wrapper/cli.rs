@@ -143,6 +143,20 @@ pub(super) struct Cli {
     pub(super) command: Vec<OsString>,
 }
 
+impl Cli {
+    /// What is given and of no use to `--hook stop`, which asks for nothing and looks for no game.
+    fn unused_by_stop(&self) -> Vec<String> {
+        let given = [
+            ("--exe", self.exe.is_some()),
+            ("--foreground-pid", self.foreground_pid.is_some()),
+            ("--tune", !self.tune.is_empty()),
+            ("--socket", self.socket.is_some()),
+        ];
+        let given = given.into_iter().filter(|(_, is_given)| *is_given);
+        given.map(|(flag, _)| format!("--hook stop has no use for {flag}")).collect()
+    }
+}
+
 /// The command line as clap knows it, for the manual page and the shells' completions.
 #[must_use]
 pub fn command() -> clap::Command {
@@ -207,6 +221,8 @@ pub struct Options {
     pub finder: Finder,
     /// How the scheduler is to be: flags of scx_gamer without dashes, and their values.
     pub tuning: BTreeMap<String, String>,
+    /// Some of it was said on the command line.
+    pub is_tuned_by_flag: bool,
     /// Where a service of somebody's own listens.
     pub socket: Option<PathBuf>,
     /// Where our words go besides stderr.
@@ -297,13 +313,16 @@ pub fn parse(words: impl IntoIterator<Item = OsString>, surroundings: &Surroundi
         return Ok(Job::SetUp(request));
     }
     let options = options(&cli, surroundings);
+    let unused = cli.unused_by_stop();
     match (cli.hold, cli.hook) {
         _ if cli.doctor => Ok(Job::Doctor { is_json: cli.json }),
         _ if cli.status => Ok(Job::Status { is_json: cli.json }),
         (true, _) => Ok(Job::Hold(options)),
         // Ends with the game, not with a first process.
         (_, Some(Hook::Start)) => Ok(Job::StartHook(Options { wait_family: true, ..options })),
-        (_, Some(Hook::Stop)) => Ok(Job::StopHook(options)),
+        (_, Some(Hook::Stop)) => {
+            Ok(Job::StopHook(Options { complaints: options.complaints.into_iter().chain(unused).collect(), ..options }))
+        }
         (false, None) => {
             let mut command = cli.command.into_iter();
             let program = command.next().ok_or_else(|| Refusal::Mistake("no command given".to_owned()))?;
@@ -328,10 +347,7 @@ fn what_is_missing(error: &clap::Error) -> &'static str {
 fn options(cli: &Cli, surroundings: &Surroundings) -> Options {
     let names = Names::of(|name| look_up(&surroundings.environment, name), cli.command.iter().map(OsString::as_os_str));
     let (file, mut complaints) = config::read(&surroundings.files, &names);
-    let by_flag = values::finder(cli.foreground_pid.as_deref(), cli.exe.as_deref()).unwrap_or_else(|complaint| {
-        complaints.push(complaint);
-        Some(Finder::Family)
-    });
+    let by_flag = values::finder(cli.foreground_pid.as_deref(), cli.exe.as_deref(), &mut complaints);
     let finder = by_flag.unwrap_or_else(|| file.finder());
     let mut switch =
         |flag, word: &Option<OsString>| values::or_complain(values::switch(flag, word.as_deref()), &mut complaints);
@@ -354,6 +370,7 @@ fn options(cli: &Cli, surroundings: &Surroundings) -> Options {
         wait_family,
         finder,
         tuning: tuning.map(|word| values::tuning_option(&word)).collect(),
+        is_tuned_by_flag: !cli.tune.is_empty(),
         socket,
         log,
         verbosity: if cli.verbose > 0 { cli.verbose } else { file.verbose.unwrap_or(0) },

@@ -148,10 +148,12 @@ fn join(outer: i32, options: &Options, sysfs: &Path, report: &Report) -> Result<
         return Err(Failure::new(message, "it has said why; give --require to that one"));
     }
     report.say(&Message::Within { outer });
+    let around = format!("the scx-gamer-run around this one (PID {outer})");
     if !matches!(options.finder, Finder::Family) {
-        let complaint =
-            format!("the scx-gamer-run around this one (PID {outer}) chooses the game: tell that one which it is");
-        report.say(&Message::BadValue(complaint));
+        report.say(&Message::BadValue(format!("{around} chooses the game: tell that one which it is")));
+    }
+    if options.is_tuned_by_flag {
+        report.say(&Message::BadValue(format!("{around} tunes the scheduler: give --tune to that one")));
     }
     Ok(())
 }

@@ -139,6 +139,27 @@ fn a_switch_or_path_that_is_none_is_a_complaint_and_not_given() {
 }
 
 #[test]
+fn who_names_the_game_twice_is_told_which_counts() {
+    for pid in ["12", "none"] {
+        let options = parsed(&["--exe", "boss", "--foreground-pid", pid, "game"]).expect("command line");
+        assert_eq!(options.complaints, ["--exe names a game beside --foreground-pid, which decides"]);
+        assert!(matches!(options.finder, Finder::Process(12) | Finder::Nobody));
+    }
+}
+
+#[test]
+fn the_end_of_a_holder_names_what_it_has_no_use_for() {
+    let stop = |words: &[&str]| match job(&[&["--hook", "stop"], words].concat()) {
+        Ok(Job::StopHook(options)) => options.complaints,
+        other => panic!("{other:?}"),
+    };
+    for words in [["--exe", "boss"], ["--tune", "avoid-smt"], ["--socket", "/s"], ["--foreground-pid", "7"]] {
+        assert_eq!(stop(&words), [format!("--hook stop has no use for {}", words[0])]);
+    }
+    assert!(stop(&["-v", "--log", "/l"]).is_empty());
+}
+
+#[test]
 fn the_last_of_a_repeated_flag_counts() {
     let options = parsed(&["--foreground-pid", "7", "--foreground-pid", "none", "--require", "--require", "game"]);
     assert!(matches!(options.expect("command line").finder, Finder::Nobody));

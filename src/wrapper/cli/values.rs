@@ -41,17 +41,31 @@ pub(super) fn tuning_option(word: &str) -> (String, String) {
     (name.trim_start_matches("--").to_owned(), value.to_owned())
 }
 
-/// Who the flags say is the game, if they do.
-pub(super) fn finder(pid: Option<&OsStr>, exe: Option<&OsStr>) -> Result<Option<Finder>, String> {
-    let by_name = || exe.map(|exe| ExePattern::parse(exe).map(Finder::Matching)).transpose();
-    match pid {
-        None => by_name().map_err(|why| format!("--exe {why}")),
-        Some(word) if word == "none" => Ok(Some(Finder::Nobody)),
-        Some(word) => match word.to_str().and_then(|word| word.parse().ok()) {
-            Some(pid) if pid > 0 => Ok(Some(Finder::Process(pid))),
-            _ => Err(format!("--foreground-pid takes a process ID or 'none', not '{}'", word.to_string_lossy())),
-        },
+/// Who the flags say is the game, if they do. What can't be understood leaves it to the search, whatever a file says.
+pub(super) fn finder(pid: Option<&OsStr>, exe: Option<&OsStr>, complaints: &mut Vec<String>) -> Option<Finder> {
+    let by_name = |exe| ExePattern::parse(exe).map(Finder::Matching).map_err(|why| format!("--exe {why}"));
+    let found = match (pid, exe) {
+        (None, None) => return None,
+        (None, Some(exe)) => by_name(exe),
+        (Some(word), None) => by_pid(word),
+        (Some(word), Some(_)) => {
+            complaints.push("--exe names a game beside --foreground-pid, which decides".to_owned());
+            by_pid(word)
+        }
+    };
+    Some(found.unwrap_or_else(|complaint| {
+        complaints.push(complaint);
+        Finder::Family
+    }))
+}
+
+fn by_pid(word: &OsStr) -> Result<Finder, String> {
+    match word.to_str() {
+        Some("none") => return Ok(Finder::Nobody),
+        Some(word) => word.parse().ok().filter(|pid| *pid > 0).map(Finder::Process),
+        None => None,
     }
+    .ok_or_else(|| format!("--foreground-pid takes a process ID or 'none', not '{}'", word.to_string_lossy()))
 }
 
 impl Settings {
