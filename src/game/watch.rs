@@ -101,6 +101,12 @@ impl Watch {
         self.next_look
     }
 
+    /// When the last look began.
+    #[must_use]
+    pub fn looked_at(&self) -> Duration {
+        self.looked_at
+    }
+
     /// The game's pidfd: readable when it has ended.
     #[must_use]
     pub fn pinned(&self) -> Option<BorrowedFd<'_>> {

@@ -27,6 +27,8 @@ use crate::wrapper::cli::Options;
 use crate::wrapper::lease::Lease;
 use crate::wrapper::lease::News;
 use crate::wrapper::orphans;
+use crate::wrapper::patience::Looks;
+use crate::wrapper::patience::Patience;
 use crate::wrapper::report::Ended;
 use crate::wrapper::report::Message;
 use crate::wrapper::report::Report;
@@ -38,12 +40,6 @@ const POLLED_EVERY: Duration = Duration::from_millis(200);
 
 /// How long a game that `--exe` names may take to appear before we say that it is missing.
 const MATCH_PATIENCE: Duration = Duration::from_secs(30);
-
-/// How long under `--wait-family` a game may take to appear once the first process and the last game have ended.
-const FAMILY_PATIENCE: Duration = Duration::from_secs(3);
-
-/// How long a holder that was left behind waits for a game.
-const GAME_PATIENCE: Duration = Duration::from_secs(120);
 
 /// Why a lease without a command was given back.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -92,8 +88,7 @@ pub struct Follow<'a> {
     watch: Watch,
     report: &'a Report,
     started: Instant,
-    /// Since when the first process has ended and nothing is pinned.
-    lonely_since: Option<Instant>,
+    patience: Patience,
     procfs: ProcFs,
     /// Orphans that the watch was told of.
     orphans: Vec<Identity>,
@@ -125,7 +120,7 @@ impl<'a> Follow<'a> {
             watch,
             report,
             started,
-            lonely_since: None,
+            patience: Patience::new(&options.finder),
             procfs,
             orphans: Vec::new(),
             joined: HashSet::new(),
@@ -161,7 +156,8 @@ impl<'a> Follow<'a> {
             let pinned = self.watch.pinned().filter(|_| self.is_looking());
             let sources = [first, signals.map(AsFd::as_fd), self.lease.descriptor(), pinned];
             let polled = (game.pidfd().is_none() && ended.is_none()).then_some(POLLED_EVERY);
-            sleep_until_something(&sources, [self.until_due(), polled].into_iter().flatten().min());
+            let due = self.until_due(self.patience.due(self.looks()));
+            sleep_until_something(&sources, [due, polled].into_iter().flatten().min());
         }
     }
 
@@ -183,9 +179,8 @@ impl<'a> Follow<'a> {
             }
             let pinned = self.watch.pinned().filter(|_| self.is_looking());
             let sources = [Some(signals.as_fd()), launcher, self.lease.descriptor(), pinned];
-            let no_game = launcher.filter(|_| !self.was_ever_pinned).map(|_| GAME_PATIENCE);
-            let no_game = no_game.map(|longest| longest.saturating_sub(self.started.elapsed()));
-            sleep_until_something(&sources, self.until_due().into_iter().chain(no_game).min());
+            let due = launcher.and_then(|_| self.patience.due_of_holder(self.looks()));
+            sleep_until_something(&sources, self.until_due(due));
         }
     }
 
@@ -194,10 +189,7 @@ impl<'a> Follow<'a> {
         if has_ended(launcher) {
             return Some(Released::LauncherEnded);
         }
-        match self.was_ever_pinned {
-            true => (!self.awaits_family()).then_some(Released::GameEnded),
-            false => (self.started.elapsed() >= GAME_PATIENCE).then_some(Released::NoGame),
-        }
+        self.patience.over(self.started.elapsed(), self.looks())
     }
 
     /// Under `--wait-family` orphans are our children: new ones are a reason to look.
@@ -218,11 +210,11 @@ impl<'a> Follow<'a> {
         if !self.waits_for_family {
             return false;
         }
-        if self.watch.pinned().is_some() {
-            self.lonely_since = None;
-            return true;
-        }
-        self.lonely_since.get_or_insert_with(Instant::now).elapsed() < FAMILY_PATIENCE
+        self.patience.awaits_family(self.started.elapsed(), self.looks())
+    }
+
+    fn looks(&self) -> Looks {
+        Looks { last: self.watch.looked_at(), go_on: self.watch.next_look().is_some() }
     }
 
     /// Who is to know which process is the game.
@@ -285,6 +277,7 @@ impl<'a> Follow<'a> {
             }
             Err(_) => {}
         }
+        self.patience.note(self.watch.pinned_pid(), now);
         let is_final = matches!(self.finder, Finder::Process(_)) || now >= MATCH_PATIENCE;
         if is_final {
             self.tell_missing();
@@ -338,12 +331,13 @@ impl<'a> Follow<'a> {
     }
 
     /// How long until something is to be done that no descriptor announces.
-    fn until_due(&self) -> Option<Duration> {
+    fn until_due(&self, patience: Option<Duration>) -> Option<Duration> {
+        let now = self.started.elapsed();
         let look = self.watch.next_look().filter(|_| self.is_looking());
-        let look = look.map(|at| at.saturating_sub(self.started.elapsed()));
-        let given_up = self.lonely_since.map(|since| since + FAMILY_PATIENCE);
-        let deadlines = [self.lease.deadline(), given_up].into_iter().flatten();
-        look.into_iter().chain(deadlines.map(|at| at.saturating_duration_since(Instant::now()))).min()
+        let look = look.map(|at| at.saturating_sub(now));
+        let patience = patience.map(|at| at.saturating_sub(now));
+        let deadline = self.lease.deadline().map(|at| at.saturating_duration_since(Instant::now()));
+        [look, patience, deadline].into_iter().flatten().min()
     }
 }
 

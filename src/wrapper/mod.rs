@@ -14,6 +14,7 @@ mod lease;
 mod nested;
 mod orphans;
 mod owner;
+mod patience;
 mod report;
 pub mod setup;
 mod signals;

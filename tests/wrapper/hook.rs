@@ -18,6 +18,12 @@ use crate::rig::Lines;
 use crate::rig::Rig;
 use crate::rig::fake_game;
 
+/// How long a holder waits for another game after one.
+const AFTER_A_GAME: Duration = Duration::from_secs(3);
+
+/// Who is pinned for less was no game.
+const A_GAME_LASTS: Duration = Duration::from_secs(10);
+
 /// A game that a launcher starts, not we, with its mark in the environment.
 struct Game(Child);
 
@@ -116,8 +122,14 @@ fn what_a_script_left_behind_ends_after_the_game_by_itself() {
     let rig = Rig::where_scx_gamer("attaches");
     let log = Log::of(&rig);
     hook(&rig, &log, "start", "lark");
+    let passing = Game::start(("HEROIC_APP_NAME", "lark"));
+    log.wait_for(&format!("foreground: fake_game (TGID {})", passing.0.id()));
+    passing.end();
+    sleep(AFTER_A_GAME + Duration::from_secs(1));
+    assert!(!log.text().contains("the game has ended"), "what ran for a moment was taken for the game");
     let game = Game::start(("HEROIC_APP_NAME", "lark"));
     log.wait_for(&format!("foreground: fake_game (TGID {})", game.0.id()));
+    sleep(A_GAME_LASTS + Duration::from_secs(1));
     game.end();
     log.wait_for("the game has ended after");
 }
