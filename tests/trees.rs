@@ -17,6 +17,7 @@ use scx_gamer_run::game::marks::Marks;
 use scx_gamer_run::game::proc::ProcFs;
 use scx_gamer_run::game::score::Choice;
 use scx_gamer_run::game::score::choose;
+use scx_gamer_run::game::score::has_only_helpers;
 use scx_gamer_run::game::tree::Family;
 use scx_gamer_run::game::tree::Identity;
 use serde::Deserialize;
@@ -41,6 +42,9 @@ struct Recording {
     process: Vec<Recorded>,
     /// Changes of the pinned process: at which second, to whom; 0 is nobody.
     pins: Vec<(u64, i32)>,
+    /// In the last second there are only helpers without a window, for which nobody waits.
+    #[serde(default)]
+    is_left_to_helpers: bool,
     /// Processes that are no family.
     #[serde(default)]
     strangers: Vec<i32>,
@@ -135,6 +139,15 @@ impl Recorded {
     }
 }
 
+/// What a replay has brought.
+struct Seen {
+    /// Who was pinned from when on.
+    pins: Vec<(u64, i32)>,
+    /// Everybody who was ever a member.
+    members: HashSet<i32>,
+    is_left_to_helpers: bool,
+}
+
 impl Recording {
     fn search(&self) -> Search {
         let identity = |pid: i32| {
@@ -150,10 +163,11 @@ impl Recording {
         Search { root, marks, since_ticks: BEGAN_TICKS }
     }
 
-    /// Looks once a second; what was pinned from when on, and everybody who was ever a member.
-    fn replay(&self) -> (Vec<(u64, i32)>, HashSet<i32>) {
+    /// Looks once a second.
+    fn replay(&self) -> Seen {
         let mut family = Family::new(self.search());
-        let (mut choice, mut pins, mut members) = (Choice::default(), Vec::new(), HashSet::new());
+        let mut choice = Choice::default();
+        let mut seen = Seen { pins: Vec::new(), members: HashSet::new(), is_left_to_helpers: false };
         for second in 0..=self.ends {
             let proc_root = tempfile::tempdir().expect("temporary directory");
             for process in self.process.iter().filter(|process| process.lives_at(second)) {
@@ -164,14 +178,15 @@ impl Recording {
             }
             let now = Duration::from_secs(second);
             let snapshot = family.look(&ProcFs::at(proc_root.path()), now).expect("look");
-            members.extend(snapshot.processes.iter().map(|process| process.id.pid));
+            seen.members.extend(snapshot.processes.iter().map(|process| process.id.pid));
             choice = choose(&snapshot, &choice, None, now);
+            seen.is_left_to_helpers = choice.pinned.is_some() && has_only_helpers(&snapshot);
             let pinned = choice.pinned.map_or(0, |id| id.pid);
-            if pins.last().map_or(0, |(_, pid)| *pid) != pinned {
-                pins.push((second, pinned));
+            if seen.pins.last().map_or(0, |(_, pid)| *pid) != pinned {
+                seen.pins.push((second, pinned));
             }
         }
-        (pins, members)
+        seen
     }
 }
 
@@ -184,11 +199,12 @@ fn in_every_recorded_tree_the_game_is_pinned_and_stays_pinned() {
         let text = fs::read_to_string(&path).expect("read a recording");
         let recording: Recording = toml::from_str(&text).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
         assert!(!recording.source.is_empty(), "{}: where does it come from?", path.display());
-        let (pins, members) = recording.replay();
-        assert_eq!(pins, recording.pins, "{}", path.display());
+        let seen = recording.replay();
+        assert_eq!(seen.pins, recording.pins, "{}", path.display());
+        assert_eq!(seen.is_left_to_helpers, recording.is_left_to_helpers, "{}: who is left", path.display());
         let all: HashSet<i32> = recording.process.iter().map(|process| process.pid).collect();
         let kin: HashSet<i32> = all.difference(&recording.strangers.iter().copied().collect()).copied().collect();
-        assert_eq!(members, kin, "{}: the family", path.display());
+        assert_eq!(seen.members, kin, "{}: the family", path.display());
         nr_recordings += 1;
     }
     assert!(nr_recordings >= 12, "only {nr_recordings} recordings were found");

@@ -63,6 +63,12 @@ pub fn choose(snapshot: &Snapshot, previous: &Choice, wanted: Option<&ExePattern
     Choice { pinned: Some(best.id), challenger: None, takeovers: takeovers + 1 }
 }
 
+/// Whether nobody in `snapshot` is a game, or a launcher with a window: an agent or a crash handler stays for ever.
+#[must_use]
+pub fn has_only_helpers(snapshot: &Snapshot) -> bool {
+    !snapshot.processes.iter().any(|process| process.gpu_descriptors > 0 || names::role(process) == Role::Candidate)
+}
+
 fn can_be_the_game(process: &Process) -> bool {
     match names::role(process) {
         Role::Infrastructure => false,
@@ -234,6 +240,14 @@ mod tests {
         });
         let changes = pinned.windows(2).filter(|pair| pair[0] != pair[1]).count();
         assert!(changes <= 3, "{changes} changes in ten minutes");
+    }
+
+    #[test]
+    fn a_window_is_what_tells_a_launcher_from_a_helper_that_stays_behind() {
+        let agent = tree().child("start.exe").leaf("Agent.exe").leaf("CrashReporter.exe");
+        assert!(has_only_helpers(&agent.clone().build()));
+        assert!(!has_only_helpers(&agent.clone().child("Battle.net.exe").gpu(2).build()));
+        assert!(!has_only_helpers(&agent.child("game.exe").build()));
     }
 
     #[test]

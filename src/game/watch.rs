@@ -24,6 +24,7 @@ use crate::game::names::ExePattern;
 use crate::game::proc::ProcFs;
 use crate::game::score::Choice;
 use crate::game::score::choose;
+use crate::game::score::has_only_helpers;
 use crate::game::tree::Family;
 use crate::game::tree::Identity;
 
@@ -71,6 +72,7 @@ pub struct Watch {
     family: Family,
     choice: Choice,
     pinned: Option<(Identity, OwnedFd)>,
+    has_only_helpers: bool,
     budget: Budget,
     looked_at: Duration,
     pause: Duration,
@@ -88,6 +90,7 @@ impl Watch {
             family: Family::new(search),
             choice: Choice::default(),
             pinned: None,
+            has_only_helpers: false,
             budget: Budget::default(),
             looked_at: Duration::ZERO,
             pause: Duration::ZERO,
@@ -105,6 +108,12 @@ impl Watch {
     #[must_use]
     pub fn looked_at(&self) -> Duration {
         self.looked_at
+    }
+
+    /// All that the last look has found are helpers without a window. Whom the player has named is none.
+    #[must_use]
+    pub fn has_only_helpers(&self) -> bool {
+        self.has_only_helpers
     }
 
     /// The game's pidfd: readable when it has ended.
@@ -191,6 +200,7 @@ impl Watch {
             Finder::Family => None,
         };
         let snapshot = self.family.look(&self.procfs, now)?;
+        self.has_only_helpers = wanted.is_none() && has_only_helpers(&snapshot);
         self.choice = choose(&snapshot, &self.choice, wanted, now);
         self.pin(self.choice.pinned);
         // Gone between the look and the pin: forget it, so that the next look is a search.

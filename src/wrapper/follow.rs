@@ -29,6 +29,7 @@ use crate::wrapper::lease::News;
 use crate::wrapper::orphans;
 use crate::wrapper::patience::Looks;
 use crate::wrapper::patience::Patience;
+use crate::wrapper::patience::Pinned;
 use crate::wrapper::report::Ended;
 use crate::wrapper::report::Message;
 use crate::wrapper::report::Report;
@@ -277,7 +278,8 @@ impl<'a> Follow<'a> {
             }
             Err(_) => {}
         }
-        self.patience.note(self.watch.pinned_pid(), now);
+        let is_helper = self.watch.has_only_helpers();
+        self.patience.note(self.watch.pinned_pid().map(|pid| Pinned { pid, is_helper }), now);
         let is_final = matches!(self.finder, Finder::Process(_)) || now >= MATCH_PATIENCE;
         if is_final {
             self.tell_missing();

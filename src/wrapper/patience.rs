@@ -17,6 +17,15 @@ const GAME_PATIENCE: Duration = Duration::from_secs(120);
 /// soon has crashed and is started once more.
 const GAME_LASTS: Duration = Duration::from_secs(10);
 
+/// Who is pinned, as a look has found it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Pinned {
+    /// Its TGID.
+    pub pid: i32,
+    /// The family is nothing but helpers without a window, such as an updater or a crash handler that stays behind.
+    pub is_helper: bool,
+}
+
 /// What the looks at the family have done and will do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Looks {
@@ -39,9 +48,11 @@ pub struct Patience {
     /// `--foreground-pid none`: who is not looked for is not missed.
     expects_nobody: bool,
     /// Who is, and since when.
-    pinned: Option<(i32, Duration)>,
+    pinned: Option<(Pinned, Duration)>,
     /// Somebody was for long enough to be a game.
     has_seen_game: bool,
+    /// And that was more than a helper.
+    has_seen_more_than_helpers: bool,
     /// Since when there is nobody to be waited for.
     lonely_since: Option<Duration>,
 }
@@ -53,22 +64,23 @@ impl Patience {
         Self { expects_nobody: matches!(finder, Finder::Nobody), ..Self::default() }
     }
 
-    /// At `now` this process is pinned.
-    pub fn note(&mut self, pinned: Option<i32>, now: Duration) {
+    /// At `now` this one is pinned.
+    pub fn note(&mut self, pinned: Option<Pinned>, now: Duration) {
         let before = self.pinned;
-        if let Some((_, since)) = before
+        if let Some((before, since)) = before
             && now.saturating_sub(since) >= GAME_LASTS
         {
             self.has_seen_game = true;
+            self.has_seen_more_than_helpers |= !before.is_helper;
         }
-        let since = |pid| before.filter(|(before, _)| *before == pid).map_or(now, |(_, since)| since);
-        self.pinned = pinned.map(|pid| (pid, since(pid)));
+        let since = |pid| before.filter(|(before, _)| before.pid == pid).map_or(now, |(_, since)| since);
+        self.pinned = pinned.map(|pinned| (pinned, since(pinned.pid)));
     }
 
     /// Whether somebody is to be waited for, or may yet appear. A look must have shown that nobody has: looks are
     /// within a budget, and after a dear one the next comes late.
     pub fn awaits_family(&mut self, now: Duration, looks: Looks) -> bool {
-        if self.pinned.is_some() {
+        if self.pinned.is_some_and(|(pinned, _)| !pinned.is_helper || !self.has_seen_more_than_helpers) {
             self.lonely_since = None;
             return true;
         }
@@ -105,14 +117,15 @@ impl Patience {
 mod tests {
     use super::*;
 
-    const GAME: i32 = 7;
+    const GAME: Pinned = Pinned { pid: 7, is_helper: false };
+    const HELPER: Pinned = Pinned { pid: 8, is_helper: true };
 
     fn at(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
     }
 
     /// Each is pinned from its second on.
-    fn after(pins: &[(u64, Option<i32>)]) -> Patience {
+    fn after(pins: &[(u64, Option<Pinned>)]) -> Patience {
         let mut patience = Patience::default();
         pins.iter().for_each(|(second, pinned)| patience.note(*pinned, at(*second)));
         patience
@@ -162,5 +175,20 @@ mod tests {
         assert!(!patience.awaits_family(at(11), looked_at(10)));
         let no_more = Looks { last: at(2), go_on: false };
         assert!(!patience.awaits_family(at(11), no_more), "nobody ever will");
+    }
+
+    #[test]
+    fn helpers_that_stay_behind_after_the_game_are_not_waited_for() {
+        let mut patience = after(&[(1, Some(GAME)), (60, Some(HELPER))]);
+        assert!(patience.awaits_family(at(60), looked_at(60)), "another game may follow");
+        assert!(!patience.awaits_family(at(63), looked_at(62)));
+    }
+
+    #[test]
+    fn a_launcher_that_has_opened_no_window_yet_is_waited_for() {
+        let mut patience = after(&[(1, Some(HELPER)), (60, Some(HELPER))]);
+        assert!(patience.awaits_family(at(80), looked_at(80)));
+        let mut patience = after(&[(1, Some(GAME)), (2, Some(HELPER)), (60, Some(HELPER))]);
+        assert!(patience.awaits_family(at(80), looked_at(80)), "a program that ran for a second was no game");
     }
 }
