@@ -33,7 +33,7 @@ const HELPER_SHARE: f64 = 0.2;
 pub struct Choice {
     /// The game.
     pub pinned: Option<Identity>,
-    /// Who looks stronger, and since when.
+    /// Who is clearly stronger, and since when.
     pub challenger: Option<(Identity, Duration)>,
     /// How often a living game was replaced.
     pub takeovers: u32,
@@ -53,14 +53,17 @@ pub fn choose(snapshot: &Snapshot, previous: &Choice, wanted: Option<&ExePattern
     let Some(pinned) = pinned else { return Choice { pinned: Some(best.id), challenger: None, takeovers } };
 
     let keep = |challenger| Choice { pinned: Some(pinned.id), challenger, takeovers };
-    if best.id == pinned.id || score(best) < score(pinned) * STRONGER_TIMES + STRONGER_BY {
+    let is_stronger = |process: &Process| score(process) >= score(pinned) * STRONGER_TIMES + STRONGER_BY;
+    // Who has begun to prove itself goes on, although another looks best now: of two that take turns neither would ever
+    // come to its end.
+    let proving = previous.challenger.filter(|(id, _)| candidates.iter().any(|p| p.id == *id && is_stronger(p)));
+    let Some((challenger, since)) = proving.or_else(|| is_stronger(best).then_some((best.id, now))) else {
         return keep(None);
-    }
-    let since = previous.challenger.filter(|(id, _)| *id == best.id).map_or(now, |(_, since)| since);
+    };
     if now.saturating_sub(since) < PROOF * 2u32.pow(takeovers.min(PROOF_DOUBLINGS_MAX)) {
-        return keep(Some((best.id, since)));
+        return keep(Some((challenger, since)));
     }
-    Choice { pinned: Some(best.id), challenger: None, takeovers: takeovers + 1 }
+    Choice { pinned: Some(challenger), challenger: None, takeovers: takeovers + 1 }
 }
 
 /// Whether nobody in `snapshot` is a game, or a launcher with a window: an agent or a crash handler stays for ever.
@@ -230,6 +233,21 @@ mod tests {
             tree().child("game").threads(30).busy(0.5).up(1).child("compiler").busy(compiling).build()
         });
         assert!(pinned.iter().all(|pid| *pid == pinned[0]), "{pinned:?}");
+    }
+
+    /// A page's renderer and the process that draws for it, below the first process of a browser that plays.
+    #[test]
+    fn the_first_one_gives_way_once_though_two_take_turns_at_being_the_strongest() {
+        let pinned = pinned_over(60, |second| {
+            let (renderer, drawer) = if second % 2 == 0 { (1.2, 0.9) } else { (0.9, 1.2) };
+            let first = tree().child("first").up(1);
+            if second == 0 {
+                return first.build();
+            }
+            first.child("renderer").busy(renderer).up(1).child("drawer").busy(drawer).build()
+        });
+        let changes = pinned.windows(2).filter(|pair| pair[0] != pair[1]).count();
+        assert_eq!((changes, pinned[3] == pinned[0], pinned[4] == pinned[0]), (1, true, false), "{pinned:?}");
     }
 
     #[test]
