@@ -36,6 +36,7 @@ use crate::wrapper::lease::Lease;
 use crate::wrapper::nested::OWN_NAME;
 use crate::wrapper::report::Message;
 use crate::wrapper::report::Report;
+use crate::wrapper::signals::Inherited;
 use crate::wrapper::signals::Signals;
 use crate::wrapper::signals::pass_on_to;
 
@@ -102,7 +103,7 @@ enum Ends {
     ByItself,
 }
 
-/// The story of a holder: block what would end us, ask, look for the game, give back, tell.
+/// The story of a holder: ask, block what would end us, look for the game, give back, tell.
 fn hold_for(
     options: &Options,
     procfs: ProcFs,
@@ -111,14 +112,17 @@ fn hold_for(
     ends: Ends,
     report: &Report,
 ) -> u8 {
+    let _inherited = Inherited::take();
+    let mut lease = Lease::ask(&options.wish(service));
+    // Only now, or an scx_gamer of ours would be deaf to them. Until here a signal simply ends us and so the session.
     let signals = match Signals::block() {
         Ok(signals) => signals,
         Err(error) => {
             report.say(&Message::NoHolder(error.to_string()));
+            lease.give_back();
             return STATUS_OURS;
         }
     };
-    let mut lease = Lease::ask(&options.wish(service));
     let started = Instant::now();
     let marks = Marks::of(|name| std::env::var_os(name));
     let own = procfs.identity(std::process::id().cast_signed()).unwrap_or_default();

@@ -93,6 +93,31 @@ fn a_lease_is_held_until_told_to_end_and_the_marked_game_is_pinned() {
     log.wait_for("the scheduler from before is back");
 }
 
+/// What `/proc` says of a process in hexadecimal, such as its blocked signals.
+fn mask_of(pid: i32, name: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a living process");
+    let word = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t")).expect("a mask");
+    u64::from_str_radix(word, 16).expect("hexadecimal")
+}
+
+#[test]
+fn an_scx_gamer_that_a_holder_starts_heeds_signals() {
+    let rig = Rig::where_scx_gamer("attaches");
+    let log = Log::of(&rig);
+    let mut command = rig.command(&["--hold", "--log", log.argument()]);
+    let mut holder = command.stderr(Stdio::null()).spawn().expect("start");
+    log.wait_for("scheduled by gamer");
+    let pid = holder.id();
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("list its children");
+    let owner: i32 = children.trim().parse().expect("one child");
+    let blocked = mask_of(owner, "SigBlk");
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        assert_eq!(blocked >> (signal as i32 - 1) & 1, 0, "{signal} is blocked");
+    }
+    kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM).expect("end the holder");
+    assert_eq!(holder.wait().expect("wait").code(), Some(0));
+}
+
 /// A launcher that waits for its script, as Heroic does: our parent, and one whose pipes it reads to their end.
 fn hook(rig: &Rig, log: &Log, when: &str, app: &str) {
     let mut command = rig.command(&["-v", "--log", log.argument(), "--hook", when]);
