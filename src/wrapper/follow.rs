@@ -233,7 +233,7 @@ impl<'a> Follow<'a> {
                     Ok(()) => self.report.say(&Message::Forwarded(signal.as_str())),
                     Err(error) => self.report.less(&format!("{signal} did not reach the game"), &error),
                 },
-                None => self.waits_for_family &= !signals::asks_to_end(signal),
+                None => self.waits_for_family &= !signals.ends_us(signal),
             }
         }
     }

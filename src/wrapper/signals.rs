@@ -73,6 +73,8 @@ impl Inherited {
 #[derive(Debug)]
 pub struct Signals {
     descriptor: SignalFd,
+    /// Ignored when we were started.
+    ignored: SigSet,
 }
 
 impl Signals {
@@ -86,7 +88,7 @@ impl Signals {
         // A terminal with tostop stops background jobs that write: our words must not stop us.
         set.add(Signal::SIGTTOU);
         set.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
-        Ok(Self { descriptor })
+        Ok(Self { descriptor, ignored: FORWARDED.into_iter().filter(|signal| is_ignored(*signal)).collect() })
     }
 
     /// The next one that the game at `game` does not have yet.
@@ -110,11 +112,17 @@ impl Signals {
 }
 
 impl Signals {
+    /// Whether whoever sends `signal` wants us to end, and can: under nohup HUP does not, nor INT in a script's background.
+    #[must_use]
+    pub fn ends_us(&self, signal: Signal) -> bool {
+        asks_to_end(signal) && !self.ignored.contains(signal)
+    }
+
     /// The next one that asks us to end, for a holder without a game; all others are taken off the descriptor.
     #[must_use]
     pub fn next_that_asks_to_end(&self) -> Option<Signal> {
         let next = || Signal::try_from(self.descriptor.read_signal().ok()??.ssi_signo.cast_signed()).ok();
-        std::iter::from_fn(next).find(|signal| asks_to_end(*signal))
+        std::iter::from_fn(next).find(|signal| self.ends_us(*signal))
     }
 }
 
@@ -149,9 +157,19 @@ pub fn pass_on_to(signal: Signal, pidfd: BorrowedFd<'_>) -> io::Result<()> {
     }
 }
 
+/// Whether nothing happens when `signal` comes.
+fn is_ignored(signal: Signal) -> bool {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: sets nothing, and writes what is set to memory of its size, for which zeros are a value, too.
+    let action = unsafe {
+        libc::sigaction(signal as i32, std::ptr::null(), action.as_mut_ptr());
+        action.assume_init()
+    };
+    action.sa_sigaction == libc::SIG_IGN
+}
+
 /// Whether whoever sends this wants its receiver to end.
-#[must_use]
-pub fn asks_to_end(signal: Signal) -> bool {
+fn asks_to_end(signal: Signal) -> bool {
     matches!(signal, Signal::SIGINT | Signal::SIGTERM | Signal::SIGHUP | Signal::SIGQUIT)
 }
 
@@ -173,6 +191,12 @@ impl Sender {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_rust_ignores_at_start_is_seen_as_ignored() {
+        assert!(is_ignored(Signal::SIGPIPE));
+        assert!(!is_ignored(Signal::SIGUSR1));
+    }
 
     const TERMINAL: Sender = Sender { is_kernel: true, game_shares_group: true, we_lead_session: false };
 

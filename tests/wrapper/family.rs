@@ -1,13 +1,18 @@
 //! `--wait-family`: launchers whose first process starts the game and leaves.
 
+use std::os::unix::process::CommandExt;
+use std::process::Stdio;
 use std::time::Duration;
 use std::time::Instant;
 
+use nix::sys::signal::SigHandler;
 use nix::sys::signal::Signal;
 use nix::sys::signal::kill;
+use nix::sys::signal::signal;
 use nix::unistd::Pid;
 
 use crate::rig::Rig;
+use crate::rig::Running;
 use crate::rig::fake_game;
 
 /// How long the wrapper waits for another game after the last.
@@ -63,6 +68,21 @@ fn who_waits_for_nobody_ends_when_told_to() {
     kill(running.pid(), Signal::SIGTERM).expect("signal the wrapper");
     assert_eq!(running.status(), Some(3));
     assert!(began.elapsed() < PATIENCE, "it went on waiting");
+}
+
+#[test]
+fn who_waits_for_nobody_stays_when_what_comes_was_ignored_at_the_start() {
+    let rig = Rig::without_scx_gamer();
+    let mut command = rig.command(&["--wait-family", "/bin/sh", "-c", "echo ready $$; exit 3"]);
+    // SAFETY: runs between fork and exec, after the rig's own; one system call.
+    unsafe { command.pre_exec(|| Ok(signal(Signal::SIGHUP, SigHandler::SigIgn).map(drop)?)) };
+    let mut running = Running::from(command.stdin(Stdio::piped()));
+    running.game_ready();
+    let began = Instant::now();
+    std::thread::sleep(PATIENCE / 6); // until its first process has ended
+    kill(running.pid(), Signal::SIGHUP).expect("signal the wrapper");
+    assert_eq!(running.status(), Some(3));
+    assert!(began.elapsed() >= PATIENCE - PATIENCE / 6, "it was ended by what nohup ignores");
 }
 
 #[test]

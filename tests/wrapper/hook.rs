@@ -1,6 +1,7 @@
 //! A lease without a command: `--hold`, and `--hook start` and `stop` around a game, as launchers call them.
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Child;
 use std::process::Command;
@@ -9,6 +10,7 @@ use std::thread::sleep;
 use std::time::Duration;
 use std::time::Instant;
 
+use nix::sys::signal::SigHandler;
 use nix::sys::signal::Signal;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
@@ -116,6 +118,34 @@ fn an_scx_gamer_that_a_holder_starts_heeds_signals() {
     }
     kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM).expect("end the holder");
     assert_eq!(holder.wait().expect("wait").code(), Some(0));
+}
+
+fn ignore_hup_and_int() -> std::io::Result<()> {
+    for signal in [Signal::SIGHUP, Signal::SIGINT] {
+        // SAFETY: ignoring runs no code of ours.
+        unsafe { nix::sys::signal::signal(signal, SigHandler::SigIgn) }?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_holder_stays_when_what_comes_was_ignored_at_its_start() {
+    let rig = Rig::where_scx_gamer("attaches");
+    let log = Log::of(&rig);
+    let mut command = rig.command(&["--hold", "--log", log.argument()]);
+    // SAFETY: runs between fork and exec, after the rig's own; two system calls.
+    unsafe { command.pre_exec(ignore_hup_and_int) };
+    let mut holder = command.stderr(Stdio::null()).spawn().expect("start");
+    log.wait_for("scheduled by gamer");
+    let pid = Pid::from_raw(holder.id().cast_signed());
+    for signal in [Signal::SIGHUP, Signal::SIGINT] {
+        kill(pid, signal).expect("signal the holder");
+    }
+    sleep(Duration::from_secs(1));
+    assert!(holder.try_wait().expect("wait").is_none(), "{}", log.text());
+    kill(pid, Signal::SIGTERM).expect("end the holder");
+    assert_eq!(holder.wait().expect("wait").code(), Some(0));
+    assert!(log.text().contains("told to end by SIGTERM"), "{}", log.text());
 }
 
 /// A launcher that waits for its script, as Heroic does: our parent, and one whose pipes it reads to their end.
