@@ -26,7 +26,7 @@ use crate::wrapper::child::Game;
 use crate::wrapper::cli::Options;
 use crate::wrapper::lease::Lease;
 use crate::wrapper::lease::News;
-use crate::wrapper::orphans;
+use crate::wrapper::orphans::Orphans;
 use crate::wrapper::patience::Looks;
 use crate::wrapper::patience::Patience;
 use crate::wrapper::patience::Pinned;
@@ -91,8 +91,7 @@ pub struct Follow<'a> {
     started: Instant,
     patience: Patience,
     procfs: ProcFs,
-    /// Orphans that the watch was told of.
-    orphans: Vec<Identity>,
+    orphans: Option<Orphans>,
     /// Members that the scheduler was told of because it could not know them.
     joined: HashSet<Identity>,
     /// Names of the processes that were pinned, for the confirmation.
@@ -113,6 +112,7 @@ impl<'a> Follow<'a> {
         watch: Watch,
         report: &'a Report,
         started: Instant,
+        orphans: Option<Orphans>,
     ) -> Self {
         Self {
             finder: &options.finder,
@@ -123,7 +123,7 @@ impl<'a> Follow<'a> {
             started,
             patience: Patience::new(&options.finder),
             procfs,
-            orphans: Vec::new(),
+            orphans,
             joined: HashSet::new(),
             names: HashMap::new(),
             is_foreground_due: false,
@@ -195,15 +195,11 @@ impl<'a> Follow<'a> {
 
     /// Under `--wait-family` orphans are our children: new ones are a reason to look.
     fn tend_orphans(&mut self, game: Pid) {
-        if !self.waits_for_family {
-            return;
-        }
+        let Some(orphans) = &mut self.orphans else { return };
         let own: Vec<i32> = [Some(game.as_raw()), self.lease.owner_pid()].into_iter().flatten().collect();
-        let orphans = orphans::tend(&self.procfs, &own);
-        if orphans.iter().any(|orphan| !self.orphans.contains(orphan)) {
-            self.watch.family_changed(self.started.elapsed(), &orphans);
+        if let Some(orphans) = orphans.tend(&self.procfs, &own) {
+            self.watch.family_changed(self.started.elapsed(), orphans);
         }
-        self.orphans = orphans;
     }
 
     /// Whether somebody is to be waited for although the first process has ended.

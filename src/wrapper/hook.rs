@@ -130,7 +130,7 @@ fn hold_for(
     let below = launcher.filter(|_| marks.is_empty()).and_then(|launcher| procfs.identity(launcher.pid)).unwrap_or(own);
     let search = Search { root: Root::Launcher(below), marks, since_ticks: own.start_ticks };
     let watch = Watch::new(procfs.clone(), options.finder.clone(), search);
-    let mut follow = Follow::new(options, procfs, &mut lease, watch, report, started);
+    let mut follow = Follow::new(options, procfs, &mut lease, watch, report, started, None);
     let launcher = launcher.filter(|_| ends == Ends::ByItself).map(|launcher| launcher.pidfd.as_fd());
     let why = follow.until_released(&signals, launcher);
     let given_back = lease.give_back();

@@ -39,6 +39,7 @@ use crate::wrapper::cli::Options;
 use crate::wrapper::cli::Play;
 use crate::wrapper::follow::Follow;
 use crate::wrapper::lease::Lease;
+use crate::wrapper::orphans::Orphans;
 use crate::wrapper::report::Failure;
 use crate::wrapper::report::GivenBack;
 use crate::wrapper::report::Message;
@@ -92,11 +93,9 @@ pub fn run(play: &Play, procfs: ProcFs, roots: &Roots<'_>) -> u8 {
 
     // Until here a signal simply ends us, which closes the session; from here on it is the game's.
     let signals = Signals::block().inspect_err(|error| report.less("signals are not passed on", error)).ok();
-    if options.wait_family
-        && let Err(error) = orphans::adopt()
-    {
-        report.less("a game whose launcher has left may be lost", &error);
-    }
+    let orphans = options.wait_family.then(|| Orphans::adopt(&procfs)).and_then(|adopted| {
+        adopted.inspect_err(|error| report.less("a game whose launcher has left may be lost", error)).ok()
+    });
     let mut game = match child::spawn(play, inherited, &report) {
         Ok(game) => game,
         Err(NotStarted { message, status }) => {
@@ -115,7 +114,7 @@ pub fn run(play: &Play, procfs: ProcFs, roots: &Roots<'_>) -> u8 {
         since_ticks: procfs.identity(std::process::id().cast_signed()).map_or(0, |own| own.start_ticks),
     };
     let watch = Watch::new(procfs.clone(), options.finder.clone(), search);
-    let mut follow = Follow::new(options, procfs, &mut lease, watch, &report, started);
+    let mut follow = Follow::new(options, procfs, &mut lease, watch, &report, started, orphans);
     let ended = catch_unwind(AssertUnwindSafe(|| follow.until_end(&mut game, signals.as_ref())));
     let ended = ended.unwrap_or_else(|_| follow::wait_only(&mut game, signals.as_ref(), &report));
 

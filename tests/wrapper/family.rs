@@ -1,6 +1,7 @@
 //! `--wait-family`: launchers whose first process starts the game and leaves.
 
 use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::process::Stdio;
 use std::time::Duration;
 use std::time::Instant;
@@ -83,6 +84,17 @@ fn who_waits_for_nobody_stays_when_what_comes_was_ignored_at_the_start() {
     kill(running.pid(), Signal::SIGHUP).expect("signal the wrapper");
     assert_eq!(running.status(), Some(3));
     assert!(began.elapsed() >= PATIENCE - PATIENCE / 6, "it was ended by what nohup ignores");
+}
+
+#[test]
+fn who_was_started_before_the_wrapper_took_the_shells_place_is_not_waited_for() {
+    let rig = Rig::without_scx_gamer();
+    let wrapper = rig.path("scx-gamer-run");
+    let script = format!("{} SIGTERM & exec {} --wait-family /bin/sh -c 'exit 7'", fake_game(), wrapper.display());
+    let mut running = Running::from(Command::new("/bin/sh").args(["-c", &script]).stdin(Stdio::piped()));
+    let stranger = running.game_ready();
+    assert_eq!(running.status(), Some(7));
+    kill(stranger, Signal::SIGTERM).expect("the stranger lives");
 }
 
 #[test]
