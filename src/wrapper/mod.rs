@@ -31,8 +31,6 @@ use crate::game::marks::Marks;
 use crate::game::proc::ProcFs;
 use crate::game::watch::Finder;
 use crate::game::watch::Watch;
-use crate::sched::SchedExtDir;
-use crate::sched::is_ours;
 use crate::wrapper::child::NotStarted;
 use crate::wrapper::child::STATUS_OURS;
 use crate::wrapper::cli::Options;
@@ -74,6 +72,7 @@ pub fn run(play: &Play, procfs: ProcFs, roots: &Roots<'_>) -> u8 {
     }
 
     let outer = nested::outer_wrapper(&procfs, std::process::id().cast_signed());
+    let outer = outer.filter(|outer| nested::will_schedule(&procfs, *outer, roots.sysfs));
     if let Some(pid) = outer
         && let Err(refused) = join(pid, options, roots.sysfs, &report)
     {
@@ -140,12 +139,11 @@ fn check(options: &Options, procfs: &ProcFs, report: &Report) -> Result<(), Fail
     }
 }
 
-/// Within the wrapper `outer` there is nothing to ask for: its lease is held for all that we start.
+/// Within the wrapper `outer`, which has asked already, there is nothing to ask for: its lease is held for all that we start.
 fn join(outer: i32, options: &Options, sysfs: &Path, report: &Report) -> Result<(), Failure> {
-    let scheduler = SchedExtDir::at(sysfs).scheduler();
-    if options.require && !scheduler.is_some_and(|name| is_ours(&name)) {
-        let message = format!("the scx-gamer-run around this one (PID {outer}) has no scheduler");
-        return Err(Failure::new(message, "it has said why; give --require to that one"));
+    if options.require && !nested::stands(sysfs) {
+        let message = format!("the scx-gamer-run around this one (PID {outer}) has no scheduler yet");
+        return Err(Failure::new(message, "give --require or --wait-attach to that one"));
     }
     report.say(&Message::Within { outer });
     let around = format!("the scx-gamer-run around this one (PID {outer})");

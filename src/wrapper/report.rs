@@ -133,7 +133,9 @@ impl fmt::Display for Message {
                 write!(f, "scheduled by {scheduler} after {} ms", after.as_millis())?;
                 if sources.is_empty() { Ok(()) } else { write!(f, " ({sources})") }
             }
-            Self::Within { outer } => write!(f, "within scx-gamer-run (PID {outer}), which schedules this game, too"),
+            Self::Within { outer } => {
+                write!(f, "within scx-gamer-run (PID {outer}), whose scheduler is for this game, too")
+            }
             Self::FrameSource(source) => write!(f, "frames: {source}"),
             Self::NotScheduled(why) => {
                 write!(f, "{}; the game runs under the kernel's scheduler{}", why.message, HintLine(&why.hint))

@@ -223,3 +223,30 @@ fn nobody_is_pinned_when_told_so() {
     assert_eq!(running.status(), Some(0));
     assert!(running.stderr.rest().iter().all(|line| !line.contains("foreground")));
 }
+
+/// A wrapper of one rig around a wrapper of the other, around a game; what both say. The fake is no scheduler that the
+/// kernel knows, so the inner one goes by the outer one's scx_gamer.
+fn said_within(outer: &Rig, inner: &Rig, flags: &[&str]) -> (Option<i32>, String) {
+    let program = inner.path("scx-gamer-run");
+    let words = [&["--", program.to_str().expect("a path of text")], flags, &["--", "sh", "-c", "exit 7"]].concat();
+    let output = outer.command(&words).env("FAKE_SCX_GAMER", "attaches").output().expect("run the wrapper");
+    (output.status.code(), text(&output.stderr))
+}
+
+#[test]
+fn a_wrapper_within_one_that_has_no_scheduler_asks_for_itself() {
+    for flags in [&["--wait-attach"][..], &["--require"]] {
+        let (status, said) = said_within(&Rig::without_scx_gamer(), &Rig::where_scx_gamer(""), flags);
+        assert_eq!(status, Some(7), "{said}");
+        assert!(said.contains("scheduled by gamer") && !said.contains("within scx-gamer-run"), "{said}");
+    }
+}
+
+#[test]
+fn a_wrapper_within_one_that_has_an_scx_gamer_starts_none() {
+    let (status, said) = said_within(&Rig::where_scx_gamer(""), &Rig::where_scx_gamer(""), &["--tune", "avoid-smt"]);
+    assert_eq!(status, Some(7), "{said}");
+    assert!(said.contains("within scx-gamer-run (PID "), "{said}");
+    assert!(said.contains("give --tune to that one; ignored"), "{said}");
+    assert!(said.matches("scheduled by gamer").count() <= 1, "{said}");
+}
