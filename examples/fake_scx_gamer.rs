@@ -117,6 +117,10 @@ fn serve(session: &Transport, behaviour: &str) -> anyhow::Result<()> {
                 match behaviour {
                     "dies" => raise(Signal::SIGKILL)?,
                     "is thrown out" => say(ended(None)),
+                    "gives up" => {
+                        say(ended(Some(1000)));
+                        return Ok(());
+                    }
                     "comes back" => [ended(Some(1000)), attached].into_iter().for_each(say),
                     _ => {}
                 }

@@ -25,7 +25,8 @@ use crate::game::watch::open_pidfd;
 use crate::wrapper::child::Game;
 use crate::wrapper::cli::Options;
 use crate::wrapper::lease::Lease;
-use crate::wrapper::lease::News;
+use crate::wrapper::news::News;
+use crate::wrapper::news::tell;
 use crate::wrapper::orphans::Orphans;
 use crate::wrapper::patience::Looks;
 use crate::wrapper::patience::Patience;
@@ -53,20 +54,6 @@ pub enum Released {
     LauncherEnded,
     /// No game has appeared.
     NoGame,
-}
-
-/// Tells `news` of before the spawn; returns at once.
-pub fn tell(news: News, is_required: bool, report: &Report) {
-    match news {
-        News::Attached { scheduler, after, sources } => report.say(&Message::Attached { scheduler, after, sources }),
-        News::FrameSource(source) => report.say(&Message::FrameSource(source)),
-        News::Failed(why) if is_required => report.say(&Message::Required(why)),
-        News::Failed(why) => report.say(&Message::NotScheduled(why)),
-        News::Lost(why) => report.say(&Message::SchedulerLost(why)),
-        News::Refused(why) => report.say(&Message::Refused(why)),
-        News::Untuned(why) => report.say(&Message::BadValue(why)),
-        News::Foreground(_) | News::Family(_) => {}
-    }
 }
 
 /// Waits for the game and passes signals on, with nothing else that could fail.

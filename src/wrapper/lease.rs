@@ -27,6 +27,7 @@ use crate::session::protocol::VERSION;
 use crate::session::transport::Received;
 use crate::session::transport::Transport;
 use crate::wrapper::ask;
+use crate::wrapper::news::News;
 use crate::wrapper::owner::HINT_BROKEN;
 use crate::wrapper::owner::OWNER;
 use crate::wrapper::owner::Owner;
@@ -58,34 +59,6 @@ pub struct Wish<'a> {
     pub tuning: &'a BTreeMap<String, String>,
     /// A scheduler that can't be tuned so is none.
     pub is_tuning_required: bool,
-}
-
-/// What was heard.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum News {
-    /// The scheduler stands.
-    Attached {
-        /// Its name in the kernel.
-        scheduler: String,
-        /// How long it took.
-        after: Duration,
-        /// Who sees what the player and the display do, in words; empty: scx_gamer does not say.
-        sources: String,
-    },
-    /// Who sees frames from now on, in words.
-    FrameSource(String),
-    /// It will not stand.
-    Failed(Failure),
-    /// It stood and is gone.
-    Lost(Failure),
-    /// A request was refused.
-    Refused(Failure),
-    /// What was asked of the scheduler can't be had, and is no longer asked for.
-    Untuned(String),
-    /// Who is pinned now.
-    Foreground(Option<i32>),
-    /// These have joined the family or have become other programs; none: somebody has.
-    Family(Vec<Identity>),
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -358,8 +331,9 @@ impl Lease {
         self.close();
         match std::mem::replace(&mut self.state, State::Over) {
             State::Asked => Some(News::Failed(failure)),
-            State::Attached => Some(News::Lost(failure)),
-            State::Suspended | State::ThrownOut | State::Over => None,
+            // A suspended one was said to be tried again.
+            State::Attached | State::Suspended => Some(News::Lost(failure)),
+            State::ThrownOut | State::Over => None,
         }
     }
 

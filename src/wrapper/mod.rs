@@ -12,6 +12,7 @@ mod follow;
 pub mod hook;
 mod lease;
 mod nested;
+mod news;
 mod orphans;
 mod owner;
 mod patience;
@@ -82,7 +83,7 @@ pub fn run(play: &Play, procfs: ProcFs, roots: &Roots<'_>) -> u8 {
     let mut lease = if outer.is_some() { Lease::none() } else { Lease::ask(&options.wish(roots.service)) };
     if outer.is_none() && (options.require || options.wait_attach) {
         for news in lease.settle() {
-            follow::tell(news, options.require, &report);
+            news::tell(news, options.require, &report);
         }
         if options.require && !lease.is_attached() {
             lease.give_back();

@@ -119,6 +119,17 @@ fn a_scheduler_that_is_to_come_back_is_told_to_and_its_return_as_well() {
 }
 
 #[test]
+fn a_scheduler_that_was_to_come_back_and_does_not_is_told_as_well() {
+    let rig = Rig::without_scx_gamer();
+    let service = Service::that(&rig, "gives up");
+    let mut running = rig.start(&[service.flag().as_str(), "--", "sh", "-c", "read line; exit 0"]);
+    running.stderr.wait_for("the kernel threw gamer out");
+    assert_eq!(running.stderr.next(), "Hint: it is tried again in 1 s");
+    running.stderr.wait_for("scx_gamer closed the session; the game goes on under the kernel's scheduler");
+    assert_eq!(running.status(), Some(0));
+}
+
+#[test]
 fn a_socket_that_was_named_is_the_only_one_that_is_asked() {
     let rig = Rig::where_scx_gamer("");
     let missing = format!("--socket={}", rig.path("nobody").display());
