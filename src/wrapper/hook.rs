@@ -69,7 +69,7 @@ pub fn start(options: &Options, procfs: ProcFs, service: &Path) -> u8 {
     hold_for(options, procfs, service, Some(&launcher), Ends::ByItself, &report)
 }
 
-/// Ends the holder that `--hook start` left behind for the same launcher and game; returns our exit status.
+/// Ends what `--hook start` left behind for the same game, whichever launcher called it; returns our exit status.
 #[must_use]
 pub fn stop(options: &Options, procfs: &ProcFs) -> u8 {
     let report = Report::new(options.verbosity, options.log.as_deref());
@@ -159,7 +159,8 @@ fn is_launcher(comm: &str, words: Vec<String>) -> bool {
     names::role(&bare) == Role::Helper || !matches!(names::role(&full), Role::Interpreter | Role::Infrastructure)
 }
 
-/// Holders of our user that were started for the same game; without marks on either, for any.
+/// Holders of our user that were started for the same game. Without marks a game is known to nobody: then all that have
+/// none either.
 fn holders(procfs: &ProcFs) -> Vec<i32> {
     let own_pid = std::process::id().cast_signed();
     let own_uid = nix::unistd::getuid().as_raw();

@@ -160,7 +160,7 @@ impl fmt::Display for Message {
             Self::Forwarded(signal) => write!(f, "passed {signal} on to the game"),
             Self::LessThanAsked { what, why } => write!(f, "{what}: {why}; the game is not affected"),
             Self::NoHolder(why) => write!(f, "no lease is held for the game: {why}"),
-            Self::NothingHeld => f.write_str("no holder of this launcher's was left to be ended"),
+            Self::NothingHeld => f.write_str("no holder for this game was left to be ended"),
             Self::Released { why, after, given_back } => {
                 match why {
                     Released::Told(signal) => write!(f, "told to end by {signal}")?,

@@ -165,7 +165,7 @@ fn what_a_script_left_behind_ends_with_the_script_after_the_game() {
     log.wait_for(&format!("foreground: fake_game (TGID {})", game.0.id()));
     let other = Log(rig.path("other-log"));
     hook(&rig, &other, "stop", "partridge");
-    other.wait_for("no holder of this launcher's was left");
+    other.wait_for("no holder for this game was left");
     assert!(!log.text().contains("told to end"), "it ended another game's holder");
     hook(&rig, &log, "stop", "quail");
     assert!(log.text().contains("told to end by SIGTERM"), "the hook returned before its holder had ended");
