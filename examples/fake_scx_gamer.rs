@@ -98,6 +98,7 @@ fn serve(session: &Transport, behaviour: &str) -> anyhow::Result<()> {
                 let hint = Some("boot another kernel".to_owned());
                 say(Event::Error { kind: ErrorKind::Kernel, message: "this kernel has no sched_ext".to_owned(), hint });
             }
+            Received::Message(Request::Acquire { .. }, _) if behaviour == "loads" => sleep(FOR_EVER),
             Received::Message(Request::Acquire { tuning, .. }, _)
                 if behaviour == "is untunable" && !tuning.is_empty() =>
             {

@@ -269,6 +269,17 @@ impl Lease {
         }
     }
 
+    /// Gives back what no game has needed. An scx_gamer that still loads is not waited for: once it has loaded it looks
+    /// whether the scheduler is still wanted, and ends. It is not killed, since it may have stopped another scheduler,
+    /// which it puts back first.
+    pub fn abandon(&mut self) {
+        self.news();
+        match self.state {
+            State::Asked => self.close(),
+            _ => drop(self.give_back()),
+        }
+    }
+
     fn hear(&mut self, event: Event) -> Vec<News> {
         match event {
             Event::Hello { version } if version != VERSION => {

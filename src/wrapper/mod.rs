@@ -100,7 +100,7 @@ pub fn run(play: &Play, procfs: ProcFs, roots: &Roots<'_>) -> u8 {
         Ok(game) => game,
         Err(NotStarted { message, status }) => {
             report.say(&message);
-            lease.give_back();
+            lease.abandon();
             return status;
         }
     };

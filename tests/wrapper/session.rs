@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::process::CommandExt;
+use std::time::Duration;
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
@@ -91,6 +92,16 @@ fn a_game_does_not_wait_for_an_scx_gamer_that_never_answers() {
             behaviour == "hangs",
             "{said:?}"
         );
+    }
+}
+
+#[test]
+fn a_mistyped_command_does_not_wait_for_an_scx_gamer_that_still_loads() {
+    for behaviour in ["is mute", "hangs", "loads"] {
+        let began = Instant::now();
+        let rig = Rig::where_scx_gamer(behaviour);
+        assert_eq!(rig.start(&["no-such-game"]).status(), Some(127));
+        assert!(began.elapsed() < Duration::from_secs(5), "{behaviour}: {:?}", began.elapsed());
     }
 }
 
