@@ -90,10 +90,13 @@ impl Patience {
 
     /// Why nobody needs a holder's lease any more, if so.
     pub fn over(&mut self, now: Duration, looks: Looks) -> Option<Released> {
-        if self.has_seen_game {
-            return (!self.awaits_family(now, looks)).then_some(Released::GameEnded);
+        if self.expects_nobody || self.awaits_family(now, looks) {
+            return None;
         }
-        (self.is_first_missed() && now >= GAME_PATIENCE).then_some(Released::NoGame)
+        match self.has_seen_game {
+            true => Some(Released::GameEnded),
+            false => (now >= GAME_PATIENCE).then_some(Released::NoGame),
+        }
     }
 
     /// When to ask again if nothing happens, while somebody is missed; not before a look has missed him.
@@ -102,14 +105,11 @@ impl Patience {
         self.lonely_since.filter(|since| looks.are_since(*since)).map(|since| since + FAMILY_PATIENCE)
     }
 
-    /// The same for a holder, which also ends where no game appears.
+    /// The same for a holder, which waits longer for its first game.
     #[must_use]
     pub fn due_of_holder(&self, looks: Looks) -> Option<Duration> {
-        if self.has_seen_game { self.due(looks) } else { self.is_first_missed().then_some(GAME_PATIENCE) }
-    }
-
-    fn is_first_missed(&self) -> bool {
-        self.pinned.is_none() && !self.expects_nobody
+        let due = self.due(looks).filter(|_| !self.expects_nobody)?;
+        Some(if self.has_seen_game { due } else { due.max(GAME_PATIENCE) })
     }
 }
 
@@ -139,7 +139,7 @@ mod tests {
     fn what_a_script_runs_for_a_moment_was_no_game() {
         let mut holder = after(&[(1, Some(GAME)), (4, None)]);
         assert_eq!(holder.over(at(20), looked_at(20)), None);
-        assert_eq!(holder.due_of_holder(looked_at(20)), Some(at(120)));
+        assert_eq!(holder.due_of_holder(looked_at(21)), Some(at(120)));
         assert_eq!(holder.over(at(120), looked_at(119)), Some(Released::NoGame));
     }
 
@@ -148,6 +148,11 @@ mod tests {
         let mut holder = after(&[(119, Some(GAME))]);
         assert_eq!(holder.over(at(121), looked_at(120)), None);
         assert_eq!(holder.due_of_holder(looked_at(120)), None);
+        // What it starts may be the game.
+        holder.note(None, at(122));
+        assert_eq!(holder.over(at(122), looked_at(122)), None);
+        assert_eq!(holder.due_of_holder(looked_at(123)), Some(at(125)));
+        assert_eq!(holder.over(at(125), looked_at(124)), Some(Released::NoGame));
     }
 
     #[test]
