@@ -270,7 +270,7 @@ impl Session {
             Ok(begun) if self.is_gone() => {
                 // The family that was just marked may be that of another process, which has its number now.
                 owner.end(begun.ticket);
-                return Next::Over;
+                Next::Over
             }
             Ok(begun) => {
                 self.ticket = Some(begun.ticket);
