@@ -281,8 +281,11 @@ fn a_scheduler_that_fails_is_attached_again_with_the_family_and_the_game_as_they
     observe_from_above();
     lift_real_time_limits();
     let service = Service::start(&["--watchdog-secs", "1"]);
-    // An orphan of the family, to which no parent link leads.
-    let words = ["--require", "--", "sh", "-c", "(setsid sleep 82017 &) ; exec sleep 82018"];
+    // An orphan of the family, to which no parent link leads. It is there before the game is one.
+    let keeper = service.path("keeper");
+    fs::copy("/bin/sleep", &keeper).expect("copy sleep");
+    let script = format!("(setsid {} 82017 &) ; exec sleep 82018", keeper.display());
+    let words = ["--require", "--exe=sleep", "--", "sh", "-c", &script];
     let mut wrapper = Kept::spawn(&mut service.played_by(ALICE, GROUP.1, "log", &words));
     let game = wait_for_process("82018");
     let _orphan = Stray(wait_for_process("82017"));
