@@ -132,8 +132,13 @@ impl Scheduler {
         let bss = self.bss();
         publish(&mut bss.leases[id.slot()].foreground_tgid, tgid.unwrap_or(0));
         bss.nr_pinned = bss.leases.iter().filter(|lease| lease.id != 0 && lease.foreground_tgid != 0).count() as u32;
-        let has_game = bss.nr_pinned > 0;
         self.leases_changed(0);
+    }
+
+    /// Attaches what tells of locks that a game waits for, or takes it off, as there is a game or none. Takes tens of
+    /// milliseconds: a game is pinned before, and whoever asked for that need not wait for this.
+    pub fn watch_locks(&mut self) {
+        let has_game = self.bss().nr_pinned > 0;
         if has_game != self.futex_watch.is_some() {
             self.futex_watch = has_game.then(|| futex::Watch::attach(&self.skel)).and_then(|watch| {
                 watch.inspect_err(|why| log::warn!("{why:#}; a lock that the game waits for is not boosted")).ok()

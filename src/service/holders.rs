@@ -157,6 +157,7 @@ impl Holders {
                 scheduler.set_foreground(holder.lease, Some(game.tgid));
             }
         }
+        scheduler.watch_locks();
         Ok(())
     }
 }

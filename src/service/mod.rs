@@ -181,6 +181,7 @@ fn run_directly(options: &Options, roots: Roots) -> anyhow::Result<()> {
                 log::info!("attached again in {} ms", took.as_millis());
             }
             Wake::Watchdog => owner.check_progress()?,
+            Wake::Locks => owner.watch_locks(),
             Wake::Print => owner.print_metrics(),
             Wake::Metrics => owner.serve_metrics(),
             Wake::Event => {

@@ -140,6 +140,7 @@ impl<'a> Owner<'a> {
         let attached = self.attached.as_mut().context("BUG: no scheduler to play with")?;
         let ticket = self.holders.begin(&mut attached.scheduler, Peer { tgid, uid }, 0, self.roots.procfs)?;
         self.holders.set_foreground(&mut attached.scheduler, ticket, Some(tgid), self.roots.procfs);
+        attached.scheduler.watch_locks();
         Ok(())
     }
 
@@ -236,6 +237,23 @@ impl<'a> Owner<'a> {
             );
         }
         Ok(())
+    }
+
+    /// Watches the locks that a game waits for while there is one.
+    pub fn watch_locks(&mut self) {
+        if let Some(attached) = &mut self.attached {
+            attached.scheduler.watch_locks();
+        }
+    }
+
+    /// The same once whoever has asked for something has his answer.
+    fn watch_locks_soon(&mut self) {
+        if self.attached.is_some()
+            && let Err(why) = self.wakes.once_after(Wake::Locks, Duration::from_nanos(1))
+        {
+            log::debug!("{why:#}");
+            self.watch_locks();
+        }
     }
 
     /// Hears what the kernel has to say. For new CPUs [`Wake::Renew`] follows; an end is returned, with what is left of
@@ -342,7 +360,7 @@ impl<'a> Owner<'a> {
     }
 
     fn take_out(&mut self) -> anyhow::Result<()> {
-        for timer in [Wake::Watchdog, Wake::Print, Wake::Retry, Wake::Renew] {
+        for timer in [Wake::Watchdog, Wake::Print, Wake::Retry, Wake::Renew, Wake::Locks] {
             self.wakes.cancel(timer);
         }
         self.wakes.forget_family();
@@ -402,11 +420,13 @@ impl leases::Owner for Owner<'_> {
 
     fn end(&mut self, ticket: Ticket) {
         self.holders.end(ticket, self.attached.as_mut().map(|attached| &mut attached.scheduler));
+        self.watch_locks_soon();
     }
 
     fn set_foreground(&mut self, ticket: Ticket, tgid: Option<i32>) -> bool {
         let Some(attached) = &mut self.attached else { return false };
         self.holders.set_foreground(&mut attached.scheduler, ticket, tgid, self.roots.procfs);
+        self.watch_locks_soon();
         true
     }
 

@@ -98,6 +98,7 @@ impl Clients {
                 }
                 Wake::Retry => self.tell_back(owner.attach_again(), owner)?,
                 Wake::Renew => self.tell_back(owner.renew(), owner)?,
+                Wake::Locks => owner.watch_locks(),
                 Wake::Print => owner.print_metrics(),
                 Wake::Metrics => owner.serve_metrics(),
                 Wake::Event => {

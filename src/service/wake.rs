@@ -40,6 +40,8 @@ pub enum Wake {
     Retry,
     /// Time to attach anew, to the machine as it is now.
     Renew,
+    /// Time to watch the locks of a game that was pinned, or to stop that.
+    Locks,
     /// The kernel has disabled the scheduler, or has new CPUs.
     Kernel,
     /// Time to see whether queued tasks make progress.
@@ -57,12 +59,13 @@ pub enum Wake {
 }
 
 /// Those of which there is one each, by the number that epoll keeps for them.
-const SINGLE: [Wake; 12] = [
+const SINGLE: [Wake; 13] = [
     Wake::Signal,
     Wake::Client,
     Wake::Idle,
     Wake::Retry,
     Wake::Renew,
+    Wake::Locks,
     Wake::Kernel,
     Wake::Watchdog,
     Wake::Print,

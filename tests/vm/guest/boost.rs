@@ -13,6 +13,7 @@ use crate::support::count;
 use crate::support::cpu_ticks;
 use crate::support::example;
 use crate::support::one_hog;
+use crate::support::pin;
 use crate::support::wait_until;
 use crate::support::waits_of;
 
@@ -36,7 +37,7 @@ fn average_wait_of_server_us(is_pinned: bool) -> u64 {
         shell("sleep 0.002; for ask in 1 2 3 4 5 6; do echo ask; read answer; done", 0).stdin(answers).stdout(requests),
     );
     let lease = scheduler.begin_lease(game.pid(), 0).expect("begin a lease");
-    scheduler.set_foreground(lease, is_pinned.then(|| game.pid()));
+    pin(&mut scheduler, lease, is_pinned.then(|| game.pid()));
     wait_until("both have started up", || cpu_ticks(server.pid()) > 20);
     let before = waits_of(server.pid());
     wait_until("the server has answered a hundred times", || waits_of(server.pid()).1 - before.1 > 100);
@@ -67,7 +68,7 @@ fn longest_wait_for_lock_ms(is_pinned: bool) -> u64 {
             .stdout(Stdio::piped()),
     );
     let lease = scheduler.begin_lease(game.pid(), 0).expect("begin a lease");
-    scheduler.set_foreground(lease, is_pinned.then(|| game.pid()));
+    pin(&mut scheduler, lease, is_pinned.then(|| game.pid()));
     let mut longest_us = String::new();
     game.stdout.take().expect("a pipe").read_to_string(&mut longest_us).expect("read the result");
     assert_eq!(count(&scheduler, "futex_boost") > 0, is_pinned, "{}", scheduler.counts());

@@ -21,6 +21,7 @@ use crate::record::Record;
 use crate::support::Kept;
 use crate::support::attach;
 use crate::support::example;
+use crate::support::pin;
 use crate::support::wait_for_state;
 
 const RECORD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vm/cost.toml");
@@ -79,10 +80,11 @@ fn measure() -> KernelRecord {
         let mut lease = None;
         let ns = ns_per_round(work, |shell| {
             let id = scheduler.begin_lease(shell.pid(), 0).expect("begin a lease");
-            scheduler.set_foreground(id, Some(shell.pid()));
+            pin(&mut scheduler, id, Some(shell.pid()));
             lease = Some(id);
         });
         scheduler.end_lease(lease.expect("BUG: no lease"));
+        scheduler.watch_locks();
         ns
     });
     drop(scheduler);

@@ -15,6 +15,7 @@ use crate::support::Kept;
 use crate::support::attach;
 use crate::support::cpu_ns;
 use crate::support::one_hog;
+use crate::support::pin;
 use crate::support::wait_until;
 
 /// Time that each CPU has spent in user space, in ticks of 10 ms.
@@ -40,7 +41,7 @@ fn nobody_waits_half_a_second_beside_a_game_that_wants_every_cpu() {
     let mut scheduler = attach();
     let game = Load::start("hogs");
     let lease = scheduler.begin_lease(game.pid(), 0).expect("begin a lease");
-    scheduler.set_foreground(lease, Some(game.pid()));
+    pin(&mut scheduler, lease, Some(game.pid()));
     let others = Load::start("hogs");
     let mut waits = Waits::of(&others);
     waits.look_for(Duration::from_secs(2));

@@ -21,6 +21,7 @@ use crate::support::Kept;
 use crate::support::cpu_ns;
 use crate::support::hogs;
 use crate::support::one_hog;
+use crate::support::pin;
 use crate::support::scx_gamer_run;
 use crate::support::state;
 use crate::support::wait_for_process;
@@ -111,7 +112,7 @@ fn cpus_that_come_and_go_under_load_leave_nobody_waiting_for_half_a_second() {
     let mut scheduler = attach();
     let (others, game) = (Load::start("mixed"), Load::start("bursty"));
     let lease = scheduler.begin_lease(game.pid(), 0).expect("begin a lease");
-    scheduler.set_foreground(lease, Some(game.pid()));
+    pin(&mut scheduler, lease, Some(game.pid()));
     let enqueued_before = count(&scheduler, "urgent_enqueue");
     let mut waits = Waits::of(&others);
     thread::scope(|scope| {

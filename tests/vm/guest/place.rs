@@ -13,6 +13,7 @@ use crate::support::attach;
 use crate::support::attach_on;
 use crate::support::attach_with;
 use crate::support::count;
+use crate::support::pin;
 use crate::support::wait_until;
 use crate::workers::Worker;
 use crate::workers::allow;
@@ -146,7 +147,7 @@ fn a_game_belongs_on_the_strong_cpus_and_the_others_leave_them_to_it() {
     let mut scheduler = attach_on(&machine, &[]);
     let (game, other) = (pulse(), pulse());
     let lease = scheduler.begin_lease(game.pid(), 0).expect("begin a lease");
-    scheduler.set_foreground(lease, Some(game.pid()));
+    pin(&mut scheduler, lease, Some(game.pid()));
     allow(game.pid(), &[1]);
     allow(other.pid(), &[6]);
     wait_until("they run where they must", || cpu_of(game.pid()) == 1 && cpu_of(other.pid()) == 6);
@@ -261,7 +262,7 @@ fn network_work_goes_to_the_cpu_that_has_the_packets_if_told() {
         let mut scheduler = attach_with(flags);
         let game = pulse();
         let lease = scheduler.begin_lease(game.pid(), 0).expect("begin a lease");
-        scheduler.set_foreground(lease, Some(game.pid()));
+        pin(&mut scheduler, lease, Some(game.pid()));
         times_drawn_to(&[6], game.pid(), || {
             scheduler.open_window(Window::Input, None).expect("open a window");
             scheduler.open_window(Window::Napi, Some(6)).expect("open a window");

@@ -23,6 +23,7 @@ use crate::support::cpu_ticks;
 use crate::support::example;
 use crate::support::hogs;
 use crate::support::one_hog;
+use crate::support::pin;
 use crate::support::scx_gamer;
 use crate::support::wait_for_state;
 use crate::support::wait_until;
@@ -78,7 +79,7 @@ fn switches(pid: i32) -> u64 {
 fn saturating_game(scheduler: &mut Scheduler) -> Kept {
     let game = hogs();
     let lease = scheduler.begin_lease(game.pid(), 0).expect("begin a lease");
-    scheduler.set_foreground(lease, Some(game.pid()));
+    pin(scheduler, lease, Some(game.pid()));
     game
 }
 
@@ -154,7 +155,7 @@ fn a_waking_foreground_thread_puts_other_work_off_a_cpu() {
             .stderr(Stdio::null()),
     );
     let lease = scheduler.begin_lease(game.pid(), 0).expect("begin a lease");
-    scheduler.set_foreground(lease, Some(game.pid()));
+    pin(&mut scheduler, lease, Some(game.pid()));
     wait_until("the game has preempted others a hundred times", || count(&scheduler, "preempt") > 100);
 }
 

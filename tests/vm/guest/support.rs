@@ -14,6 +14,7 @@ use std::time::Instant;
 use nix::sys::signal::Signal;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
+use scx_gamer_run::sched::LeaseId;
 use scx_gamer_run::sched::Machine;
 use scx_gamer_run::sched::SchedExtDir;
 use scx_gamer_run::sched::Scheduler;
@@ -160,6 +161,12 @@ pub fn attach_on(machine: &Machine, flags: &[&str]) -> Scheduler {
     libbpf_rs::set_print(None);
     observe_from_above();
     Scheduler::attach_to(machine, &tunables(flags), Path::new("/sys")).unwrap_or_else(|why| panic!("{why}"))
+}
+
+/// Pins a game, or nobody, and watches its locks.
+pub fn pin(scheduler: &mut Scheduler, lease: LeaseId, game: Option<i32>) {
+    scheduler.set_foreground(lease, game);
+    scheduler.watch_locks();
 }
 
 /// The counter called `name`, since the attach.

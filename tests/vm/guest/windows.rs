@@ -11,7 +11,9 @@ use scx_gamer_run::sched::Window;
 use crate::support::Kept;
 use crate::support::attach_with;
 use crate::support::count;
+use crate::support::cpu_ticks;
 use crate::support::one_hog;
+use crate::support::pin;
 use crate::support::wait_until;
 use crate::workers::Worker;
 use crate::workers::pulse;
@@ -33,7 +35,7 @@ fn hold_open(scheduler: &Scheduler, window: Window) {
 fn pin_somebody(scheduler: &mut Scheduler) -> Kept {
     let game = pulse();
     let lease = scheduler.begin_lease(game.pid(), 0).expect("begin a lease");
-    scheduler.set_foreground(lease, Some(game.pid()));
+    pin(scheduler, lease, Some(game.pid()));
     game
 }
 
@@ -109,17 +111,16 @@ fn a_task_that_has_migrated_too_often_stays_for_a_while() {
 
 #[test]
 fn a_cpu_that_runs_the_game_is_asked_to_be_fast_unless_told_otherwise() {
-    let level = |flags: &[&str]| {
-        let mut scheduler = attach_with(flags);
-        let _game = pin_somebody(&mut scheduler);
-        let fastest = |scheduler: &Scheduler| {
-            (0..2).map(|cpu| scheduler.cpu_state(cpu).expect("ask for a CPU's state").perf).max()
-        };
-        sleep(Duration::from_millis(300));
-        fastest(&scheduler)
-    };
-    assert_eq!(level(&[]), Some(1024));
-    assert_eq!(level(&["--disable-cpufreq"]), Some(0));
+    let fastest =
+        |scheduler: &Scheduler| (0..2).map(|cpu| scheduler.cpu_state(cpu).expect("ask for a CPU's state").perf).max();
+    let mut scheduler = attach_with(&[]);
+    let game = pin_somebody(&mut scheduler);
+    wait_until("its CPU is fast", || fastest(&scheduler) == Some(1024));
+    drop((scheduler, game));
+    let mut scheduler = attach_with(&["--disable-cpufreq"]);
+    let game = pin_somebody(&mut scheduler);
+    wait_until("the game has run", || cpu_ticks(game.pid()) > 5);
+    assert_eq!(fastest(&scheduler), Some(0));
 }
 
 #[test]
@@ -164,12 +165,11 @@ fn a_waker_about_to_sleep_hands_its_cpu_over_unless_told_not_to() {
 
 #[test]
 fn an_idle_cpu_is_left_to_the_timer_unless_told_to_wake_it_at_once() {
-    let deferred = |flags: &[&str]| {
-        let scheduler = attach_with(flags);
-        let _spinners: Vec<Worker> = (0..5).map(|_| Worker::spinner()).collect();
-        sleep(Duration::from_millis(500));
-        count(&scheduler, "deferred_wakeup")
-    };
-    assert_eq!(deferred(&["--no-deferred-wakeup"]), 0);
-    assert!(deferred(&[]) > 0);
+    let _spinners: Vec<Worker> = (0..5).map(|_| Worker::spinner()).collect();
+    let scheduler = attach_with(&[]);
+    wait_until("a wake-up is left to the timer", || count(&scheduler, "deferred_wakeup") > 0);
+    drop(scheduler);
+    let scheduler = attach_with(&["--no-deferred-wakeup"]);
+    sleep(Duration::from_millis(500));
+    assert_eq!(count(&scheduler, "deferred_wakeup"), 0);
 }
