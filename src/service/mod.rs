@@ -1,6 +1,7 @@
 //! Root's side: owns the attached scheduler, and gives the machine back when nobody holds it any more.
 
 mod access;
+mod attached;
 mod budget;
 pub mod cli;
 mod holders;

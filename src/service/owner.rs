@@ -2,33 +2,27 @@
 //! or has new CPUs, and given back.
 
 use std::collections::BTreeMap;
-use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::time::Duration;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use anyhow::bail;
 
 use super::Roots;
+use super::attached::Attached;
 use super::check_domain;
-use super::cli::Job;
 use super::cli::Options;
 use super::cli::Tuned;
 use super::holders::Holders;
 use super::holders::Ticket;
-use super::housekeeping;
 use super::leases;
 use super::leases::Begun;
 use super::leases::Wish;
-use super::metrics::Metrics;
-use super::metrics::Wanted;
 use super::peer;
 use super::peer::Peer;
 use super::rivals::Rivals;
 use super::wake::Wake;
 use super::wake::Wakes;
-use crate::events::Events;
 use crate::sched::End;
 use crate::sched::Machine;
 use crate::sched::Member;
@@ -59,16 +53,6 @@ pub struct Owner<'a> {
     given_up: Option<String>,
     /// As the first of those who hold it wanted it, also after that one has gone.
     tuned: Option<Tuned>,
-}
-
-/// A scheduler in the kernel and what belongs to it.
-struct Attached {
-    // The order is the order of dropping: first who looks at the scheduler.
-    metrics: Metrics,
-    events: Option<Events>,
-    scheduler: Scheduler,
-    /// How long it took.
-    took: Duration,
 }
 
 impl<'a> Owner<'a> {
@@ -106,29 +90,20 @@ impl<'a> Owner<'a> {
             if !is_wanted() {
                 return Err(NotReady::Unwanted);
             }
-            let (metrics, events, scheduler) =
-                self.take_over(&tuned, is_wanted).inspect_err(|_| self.put_rivals_back())?;
-            self.attached = Some(Attached { metrics, events, scheduler, took: started.elapsed() });
-            self.tuned = Some(tuned);
+            let attached = self.take_over(&tuned, is_wanted).inspect_err(|_| self.put_rivals_back())?;
+            (self.attached, self.tuned) = (Some(attached), Some(tuned));
         }
         Ok(started.elapsed())
     }
 
     /// Stops who is there, and attaches. What has failed leaves the former stopped.
-    fn take_over(
-        &mut self,
-        tuned: &Tuned,
-        is_wanted: impl Fn() -> bool,
-    ) -> Result<(Metrics, Option<Events>, Scheduler), NotReady> {
+    fn take_over(&mut self, tuned: &Tuned, is_wanted: impl Fn() -> bool) -> Result<Attached, NotReady> {
+        let started = Instant::now();
         let machine = Machine::read(&tuned.tunables.primary_domain, self.roots.sysfs)?;
         self.rivals.recover();
         self.rivals.make_room()?;
-        let mut scheduler = Scheduler::attach_while(&machine, &tuned.tunables, self.roots.sysfs, is_wanted)?;
-        housekeeping::stay_away(self.options.event_loop_cpu, scheduler.weak_cpus());
-        let events = Events::begin(&tuned.events, self.roots.dev, self.roots.sysfs, &mut scheduler);
-        let events = events.map_err(|why| log::warn!("no windows open: {why:#}")).ok();
-        let metrics = self.watch(&scheduler, events.as_ref())?;
-        Ok((metrics, events, scheduler))
+        let scheduler = Scheduler::attach_while(&machine, &tuned.tunables, self.roots.sysfs, is_wanted)?;
+        Ok(Attached::watch(scheduler, &tuned.events, self.options, &self.roots, &mut self.wakes, started)?)
     }
 
     /// Makes a process that was named in a terminal the game, and a family of its own.
@@ -144,27 +119,6 @@ impl<'a> Owner<'a> {
         Ok(())
     }
 
-    /// Lets the kernel's exit, the watchdog and who asks for metrics wake us.
-    fn watch(&mut self, scheduler: &Scheduler, events: Option<&Events>) -> anyhow::Result<Metrics> {
-        self.wakes.add(scheduler.kernel_fd(), Wake::Kernel)?;
-        if let Some(events) = events {
-            self.wakes.add(events.as_fd(), Wake::Event)?;
-        }
-        // In a terminal nobody looks for the game.
-        if self.options.job != Job::Direct {
-            self.wakes.add_family(scheduler.family_fd())?;
-        }
-        if let Some(secs) = self.options.watchdog_secs {
-            self.wakes.add_timer(Wake::Watchdog, Duration::from_secs(secs) / 4)?;
-        }
-        let wanted = Wanted {
-            interval: self.options.stats_interval,
-            on_stderr: self.options.job == Job::Child,
-            socket: self.roots.metrics,
-        };
-        Metrics::begin(&wanted, scheduler, &mut self.wakes)
-    }
-
     /// The kernel's name of the scheduler; `None` while there is none.
     pub fn scheduler_name(&self) -> Option<String> {
         self.attached.as_ref().map(|attached| attached.scheduler.name())
@@ -172,8 +126,7 @@ impl<'a> Owner<'a> {
 
     /// Who sees events.
     pub fn sources(&self) -> Sources {
-        let events = self.attached.as_ref().and_then(|attached| attached.events.as_ref());
-        events.map(Events::sources).unwrap_or_default()
+        self.attached.as_ref().map(Attached::sources).unwrap_or_default()
     }
 
     /// Whether a lease is held, with a scheduler or without.
@@ -195,30 +148,21 @@ impl<'a> Owner<'a> {
 
     /// Prints what has happened since the last time.
     pub fn print_metrics(&mut self) {
-        let sources = self.sources();
-        if let Some(Attached { metrics, scheduler, .. }) = &mut self.attached {
-            metrics.print(|| scheduler.sample(self.roots.procfs, sources));
+        if let Some(attached) = &mut self.attached {
+            attached.print_metrics(self.roots.procfs);
         }
     }
 
     /// Answers who has asked for metrics or leases.
     pub fn serve_metrics(&mut self) {
-        let sources = self.sources();
-        if let Some(Attached { metrics, scheduler, .. }) = &mut self.attached {
-            let sample = || scheduler.sample(self.roots.procfs, sources.clone());
-            metrics.serve(sample, || self.holders.status(self.roots.procfs));
+        if let Some(attached) = &mut self.attached {
+            attached.serve_metrics(self.roots.procfs, || self.holders.status(self.roots.procfs));
         }
     }
 
     /// Opens windows for what has happened. True if another source of frames is used from now on, which is logged.
     pub fn handle_events(&mut self) -> bool {
-        let Some(Attached { events: Some(events), scheduler, .. }) = &mut self.attached else { return false };
-        let has_changed = events.handle(scheduler);
-        if has_changed {
-            let Sources { frame, frame_hz, .. } = events.sources();
-            log::info!("frames: {frame}, {frame_hz:.1} Hz");
-        }
-        has_changed
+        self.attached.as_mut().is_some_and(Attached::handle_events)
     }
 
     /// Fails when a queued task has waited longer than the watchdog allows.
@@ -226,17 +170,10 @@ impl<'a> Owner<'a> {
     /// # Errors
     /// That, in one sentence.
     pub fn check_progress(&self) -> anyhow::Result<()> {
-        let (Some(attached), Some(limit_secs)) = (&self.attached, self.options.watchdog_secs) else {
-            return Ok(());
-        };
-        let waited = attached.scheduler.longest_wait()?;
-        if waited >= Duration::from_secs(limit_secs) {
-            bail!(
-                "a queued task has waited {:.1} s, longer than --watchdog-secs {limit_secs} allows",
-                waited.as_secs_f64()
-            );
+        match (&self.attached, self.options.watchdog_secs) {
+            (Some(attached), Some(limit_secs)) => attached.check_progress(limit_secs),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Watches the locks that a game waits for while there is one.
@@ -364,12 +301,7 @@ impl<'a> Owner<'a> {
             self.wakes.cancel(timer);
         }
         self.wakes.forget_family();
-        let Some(Attached { metrics, events, scheduler, .. }) = self.attached.take() else { return Ok(()) };
-        drop((metrics, events));
-        log::debug!("{}", scheduler.counts());
-        scheduler.detach()?;
-        log::info!("detached; the kernel's scheduler is back");
-        Ok(())
+        self.attached.take().map_or(Ok(()), Attached::detach)
     }
 
     /// Gives the machine back if nobody holds a lease any more.
