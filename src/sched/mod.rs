@@ -1,10 +1,8 @@
 //! The BPF scheduler as one Rust value: [`Scheduler::attach`] puts it into the kernel, dropping it takes it out.
 
-pub mod btf;
 mod end;
 mod family;
 mod futex;
-mod ready;
 mod sample;
 mod skel;
 mod sources;
@@ -33,10 +31,6 @@ use scx_utils::scx_ops_attach;
 
 pub use self::end::End;
 pub use self::family::Member;
-pub use self::ready::NotReady;
-pub use self::ready::SchedExtDir;
-pub use self::ready::is_ours;
-pub use self::ready::kernel_release;
 use self::skel::BpfSkel;
 use self::skel::BpfSkelBuilder;
 use self::skel::OpenBpfSkel;
@@ -48,6 +42,11 @@ pub use self::tunables::IdleScan;
 use self::tunables::NODES_MAX;
 pub use self::tunables::Tunables;
 pub use self::tunables::WAKEUP_TIMER_US_MIN;
+use crate::kernel::NotReady;
+use crate::kernel::SchedExtDir;
+use crate::kernel::is_btf_broken;
+use crate::kernel::is_ours;
+use crate::kernel::kernel_release;
 
 /// Most leases that the BPF side tells apart.
 pub const LEASES_MAX: usize = intf::gr_limits_GR_LEASES_MAX as usize;
@@ -345,8 +344,8 @@ fn watch_kernel(skel: &BpfSkel<'_>) -> anyhow::Result<RingBuffer<'static>> {
 
 /// Tells the two failures that a player can act upon from the others.
 fn explain_load_failure(error: anyhow::Error) -> NotReady {
-    let release = ready::kernel_release();
-    if btf::is_broken() {
+    let release = kernel_release();
+    if is_btf_broken() {
         return NotReady::BrokenBtf { release };
     }
     let is_denied = |cause: &(dyn std::error::Error + 'static)| {

@@ -8,9 +8,9 @@ use procfs::process::Process;
 use procfs::process::all_processes_with_root;
 
 use super::peer::Peer;
+use crate::kernel::NotReady;
 use crate::sched::LEASES_MAX;
 use crate::sched::LeaseId;
-use crate::sched::NotReady;
 use crate::sched::Scheduler;
 use crate::session::protocol::LeaseStatus;
 

@@ -42,7 +42,7 @@ use self::peer::Peer;
 use self::serve::Clients;
 use self::wake::Wake;
 use crate::events::card;
-use crate::sched::NotReady;
+use crate::kernel::NotReady;
 use crate::sched::stats::Sources;
 use crate::sched::topology::BadPrimaryDomain;
 use crate::sched::topology::Machine;

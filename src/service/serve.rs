@@ -12,7 +12,7 @@ use super::listen::Listener;
 use super::owner::Owner;
 use super::peer::Peer;
 use super::wake::Wake;
-use crate::sched::NotReady;
+use crate::kernel::NotReady;
 use crate::session::protocol::ErrorKind;
 use crate::session::transport::Transport;
 

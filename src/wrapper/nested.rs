@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use crate::game::proc::ProcFs;
-use crate::sched::SchedExtDir;
-use crate::sched::is_ours;
+use crate::kernel::SchedExtDir;
+use crate::kernel::is_ours;
 use crate::wrapper::owner::OWNER;
 
 /// Our own name as the kernel has it, which is short enough not to be cut.

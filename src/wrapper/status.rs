@@ -6,8 +6,8 @@ use std::time::UNIX_EPOCH;
 
 use serde::Serialize;
 
-use crate::sched::SchedExtDir;
-use crate::sched::is_ours;
+use crate::kernel::SchedExtDir;
+use crate::kernel::is_ours;
 use crate::session::protocol::LeaseStatus;
 use crate::wrapper::Roots;
 use crate::wrapper::ask;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 use std::time::Instant;
 
-use scx_gamer_run::sched::NotReady;
+use scx_gamer_run::kernel::NotReady;
 use scx_gamer_run::service::rivals::OnConflict;
 use scx_gamer_run::service::rivals::Rivals;
 

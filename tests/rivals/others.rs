@@ -4,7 +4,7 @@ use std::os::unix::net::UnixListener;
 use std::time::Duration;
 use std::time::Instant;
 
-use scx_gamer_run::sched::NotReady;
+use scx_gamer_run::kernel::NotReady;
 use scx_gamer_run::service::rivals::OnConflict;
 
 use crate::loaders::why_left;

@@ -14,7 +14,7 @@ use super::Next;
 use super::Owner;
 use super::Session;
 use super::Wish;
-use crate::sched::NotReady;
+use crate::kernel::NotReady;
 use crate::service::cli::Options;
 use crate::service::cli::Tuned;
 use crate::service::holders::Ticket;

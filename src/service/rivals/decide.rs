@@ -117,7 +117,7 @@ pub enum Step {
 /// Decides by what is attached, if anything, and by what scx_loader means to run if it was the one that ran it.
 pub fn next_step(stopped: &Stopped, attached: Option<&str>, loader_runs: Option<&str>) -> Step {
     match (attached, loader_runs) {
-        (Some(name), _) if crate::sched::is_ours(name) => Step::Later,
+        (Some(name), _) if crate::kernel::is_ours(name) => Step::Later,
         (Some(name), _) if names::is_same(name, stopped.ops()) => Step::Forget(format!("{name} runs already")),
         (Some(name), _) => Step::Forget(format!("{stopped}: not started again, since {name} runs now")),
         (None, Some(program)) => {

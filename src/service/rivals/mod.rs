@@ -34,9 +34,9 @@ use self::record::Stopped;
 use self::record::Store;
 use self::runner::Runner;
 use self::unit::Systemd;
-use crate::sched::NotReady;
-use crate::sched::SchedExtDir;
-use crate::sched::is_ours;
+use crate::kernel::NotReady;
+use crate::kernel::SchedExtDir;
+use crate::kernel::is_ours;
 
 /// How long the kernel may take between two schedulers: to let go of one that was told to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(5);

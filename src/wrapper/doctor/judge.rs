@@ -13,9 +13,9 @@ use crate::events::frame;
 use crate::events::frame::Heard;
 use crate::events::frame::Source;
 use crate::events::input::Kind;
-use crate::sched::NotReady;
-use crate::sched::btf::KernelBtf;
-use crate::sched::is_ours;
+use crate::kernel::KernelBtf;
+use crate::kernel::NotReady;
+use crate::kernel::is_ours;
 use crate::wrapper::ask::NoAnswer;
 
 /// The oldest kernel that was tried, as major and minor version.
