@@ -8,7 +8,8 @@
  * How: membership is a lease's id in the task's context, copied at fork from the task that forks (not from
  * the parent that the child is given) before the child's first instruction. Threads and exec keep it. Tasks
  * that lived before the lease are marked once by begin_lease, parents before children: the task list is in
- * order of birth, and a child that is born while we walk either inherits or comes later in the list.
+ * order of birth, and a child that is born while we walk inherits, comes later in the list, or is not in it yet and
+ * inherits as it is announced (news.bpf.c).
  * A lease that ends clears its slot; the id in the tasks then matches nothing, so nobody is visited.
  *
  * A game that a launcher starts from elsewhere joins when it is pinned, with all below it but for members of other

@@ -33,13 +33,18 @@ __hidden void tell_member(struct task_struct *p, struct task_ctx *taskc)
 	bpf_ringbuf_submit(member, 0);
 }
 
-/* After init_task, which has made it one of the family, and before its first instruction. */
+/*
+ * After init_task, which has made it one of the family, and before its first instruction. It inherits once more: a
+ * lease that begins after init_task, and whose walk ends before the child is in the list of tasks, has met neither.
+ */
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
 	struct task_ctx *taskc = nr_leases ? bpf_task_storage_get(&task_ctxs, child, 0, 0) : NULL;
 
-	if (taskc)
-		tell_member(child, taskc);
+	if (!taskc)
+		return 0;
+	inherit_from_forker(taskc);
+	tell_member(child, taskc);
 	return 0;
 }
