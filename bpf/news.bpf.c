@@ -44,7 +44,8 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 
 	if (!taskc)
 		return 0;
-	inherit_from_forker(taskc);
+	if (!(child->flags & PF_KTHREAD))	/* as in init_task: those go by their own names */
+		inherit_from_forker(taskc);
 	tell_member(child, taskc);
 	return 0;
 }

@@ -321,7 +321,9 @@ fn use_huge_pages(mode: &str) {
 
 #[test]
 fn a_kernel_thread_made_under_us_goes_by_its_own_name_and_not_by_kthreadds() {
-    let scheduler = attach();
+    let mut scheduler = attach();
+    let wrapper = shell();
+    scheduler.begin_lease(wrapper.pid(), 0).expect("begin a lease"); // from then on births are told
     let before = kernel_threads("khugepaged");
     use_huge_pages("never");
     wait_until("the old thread has gone", || kernel_threads("khugepaged").is_empty());
