@@ -131,7 +131,7 @@ struct cpu_ctx {
 	u32 interactive_sum;	/* 32 times the average of how often a task leaves by itself, of 1024 */
 	u32 urgent_is_elsewhere;	/* the last dispatch found none that may run here */
 	s32 promote_pid;	/* a futex holder that the next dispatch looks for in the queues; 0: none */
-	u32 pad2;
+	u32 is_leaving;		/* goes offline, or is */
 
 	/* read by user space */
 	u64 stats[GR_NR_STATS];
@@ -288,6 +288,7 @@ __hidden void arm_wakeup_timer(void);
 __hidden int init_wakeup_timer(void);
 
 /* hotplug.bpf.c: what becomes of those who wait for a CPU that goes away? */
+__hidden bool is_past_interrupts(s32 cpu);
 __hidden void abandon_cpu(s32 cpu);
 
 #endif /* __GAMER_BPF_H */

@@ -13,10 +13,25 @@
  * CPU that comes back asks for work by itself. Its context and counters stay, and its timers fire elsewhere, where
  * they find nothing to do.
  *
+ * Whom it wakes with its last instructions is the kernel's to place, too. That may be the thread of RCU that has waited
+ * for it (rcutree_report_cpu_dead), and to kick another CPU for that is to put off work (irq_work) until an interrupt
+ * that never comes. All that it puts off after it is back would queue up behind that, for good: who waits for RCU-tasks
+ * or frees a ring buffer would wait for ever (seen on 6.18.15, once in eight times that a CPU went under load).
+ *
  * Limits: a task that is pushed queues up anew, and its wait is counted from then. The CPU's last deed is to idle,
  * and the kernel takes it for idle until somebody is offered it, once.
  */
 #include "gamer.bpf.h"
+
+/* True on a CPU that executes its last instructions: it can neither kick another one nor start a timer any more. */
+__hidden bool is_past_interrupts(s32 cpu)
+{
+	const struct cpumask *online = scx_bpf_get_online_cpumask();
+	bool is_online = bpf_cpumask_test_cpu(cpu, online);
+
+	scx_bpf_put_cpumask(online);
+	return !is_online;
+}
 
 /* Gives the kernel those of @dsq that belong to @cpu. */
 static void hand_back(u64 dsq, s32 cpu)
@@ -33,6 +48,7 @@ __hidden void abandon_cpu(s32 cpu)
 {
 	u32 node;
 
+	cpu_ctx_of(cpu)->is_leaving = true;
 	hand_back(cpu, cpu);
 	hand_back(DSQ_URGENT, cpu);
 	bpf_for(node, 0, nr_nodes)

@@ -129,9 +129,13 @@ static void run_next(struct task_struct *p, s32 cpu, u64 enq_flags)
 void BPF_STRUCT_OPS(gamer_enqueue, struct task_struct *p, u64 enq_flags)
 {
 	struct task_ctx *taskc = task_ctx_of(p);
-	s32 cpu = task_cpu_of(p);
+	s32 this_cpu = bpf_get_smp_processor_id(), cpu = task_cpu_of(p);
 	u64 now_ns;
 
+	if (cpu_ctx_of(this_cpu)->is_leaving && is_past_interrupts(this_cpu)) {
+		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, slice_max_ns, enq_flags);
+		return;
+	}
 	if (!taskc) {
 		stat_inc(cpu_ctx_of(cpu), GR_STAT_NO_TASK_CTX);
 		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, slice_max_ns, enq_flags);
@@ -351,6 +355,7 @@ static void tell(enum gr_event_kind kind)
  */
 void BPF_STRUCT_OPS(gamer_cpu_online, s32 cpu)
 {
+	cpu_ctx_of(cpu)->is_leaving = false;
 	if (!places[cpu & (GR_CPUS_MAX - 1)].is_known)
 		tell(GR_EVENT_NEW_CPU);
 }
