@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn a_full_run_has_every_cell_three_times_and_a_thousand_frames() {
         let plan = plan_of(&[]);
-        assert_eq!((plan.cells.len(), plan.contestants.len()), (10, 9));
+        assert_eq!((plan.cells.len(), plan.contestants.len()), (10, 10));
         assert_eq!((plan.frames, plan.repeats), (1000, 3));
         assert!(!plan.is_partial);
     }

@@ -26,6 +26,8 @@ pub enum Contestant {
     Ours,
     /// scx_gamer attached, and nobody is a game
     OursIdle,
+    /// The kernel's own, where the game is real-time (SCHED_FIFO): how near to alone anybody can get
+    RealTime,
     /// A sched_ext scheduler that only has a name: the floor of cost
     Empty,
 }
@@ -45,6 +47,7 @@ impl Contestant {
             (_, Some(peer)) => peer.name,
             (Self::Ours, _) => "scx-gamer-run",
             (Self::OursIdle, _) => "scx_gamer, no game",
+            (Self::RealTime, _) => "SCHED_FIFO",
             (Self::Empty, _) => "empty sched_ext",
             _ => "EEVDF",
         }
@@ -58,7 +61,7 @@ impl Contestant {
             Self::Flash => ("scx_flash", "1.1.4"),
             Self::Cake => ("scx_cake", "1.2.2"),
             Self::Lavd => ("scx_lavd", "1.1.4"),
-            Self::Eevdf | Self::Ours | Self::OursIdle | Self::Empty => return None,
+            Self::Eevdf | Self::Ours | Self::OursIdle | Self::RealTime | Self::Empty => return None,
         };
         Some(Peer { name, version })
     }
@@ -66,7 +69,7 @@ impl Contestant {
     /// What the kernel says while it schedules.
     pub fn claim(self) -> Claim {
         match self {
-            Self::Eevdf => Claim::Disabled,
+            Self::Eevdf | Self::RealTime => Claim::Disabled,
             Self::Cosmos => Claim::Enabled("cosmos"),
             Self::Bpfland => Claim::Enabled("bpfland"),
             Self::Flash => Claim::Enabled("flash"),
@@ -85,7 +88,7 @@ impl Contestant {
     /// Whether a program of its own is started and stopped around the measurements. Ours is started by the wrapper,
     /// together with the game.
     pub fn is_attached_beforehand(self) -> bool {
-        !matches!(self, Self::Eevdf | Self::Ours)
+        !matches!(self, Self::Eevdf | Self::Ours | Self::RealTime)
     }
 }
 
@@ -104,8 +107,9 @@ mod tests {
     }
 
     #[test]
-    fn the_kernels_own_scheduler_is_a_rival_and_nothing_of_ours_is() {
+    fn the_kernels_own_scheduler_is_a_rival_and_neither_ours_nor_a_bound_is() {
         assert!(Contestant::Eevdf.is_rival() && Contestant::Lavd.is_rival());
-        assert!(![Contestant::Ours, Contestant::OursIdle, Contestant::Empty].iter().any(|ours| ours.is_rival()));
+        let others = [Contestant::Ours, Contestant::OursIdle, Contestant::RealTime, Contestant::Empty];
+        assert!(!others.iter().any(|other| other.is_rival()));
     }
 }

@@ -66,7 +66,8 @@ impl Plan {
 
     /// Who the deterministic rig measures.
     pub fn cost_contestants(&self) -> impl Iterator<Item = Contestant> {
-        self.contestants.iter().copied()
+        // A bound for frames; nobody's scheduler.
+        self.contestants.iter().copied().filter(|&contestant| contestant != Contestant::RealTime)
     }
 }
 
@@ -169,6 +170,13 @@ mod tests {
     #[test]
     fn the_floor_of_cost_plays_no_frames() {
         assert!(plan(&[Contestant::Empty], 1).turns(0).is_empty());
+    }
+
+    #[test]
+    fn a_bound_for_frames_has_no_cost() {
+        let plan = plan(&[Contestant::RealTime, Contestant::Ours], 1);
+        assert_eq!(plan.turns(0).len(), 2);
+        assert!(plan.cost_contestants().eq([Contestant::Ours]));
     }
 
     #[test]

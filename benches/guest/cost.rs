@@ -23,7 +23,13 @@ use crate::record::ThrownOut;
 use crate::sched_ext::SchedExt;
 
 /// Two processes pass a byte to and fro: two switches an operation.
-const PIPE: [&str; 5] = ["bench", "sched", "pipe", "-l", "5000"];
+const PIPE: [&str; 4] = ["bench", "sched", "pipe", "-l"];
+/// Operations of a short run and of a long one. What the long one takes more is without what a game's start costs: to
+/// find it and to follow its locks takes 0.2 s of CPU time, which is a third of the short one.
+const SHORT: u32 = 50_000;
+const LONG: u32 = 150_000;
+/// Rounds of the fan-out, 1.2 s, after which that is over as well.
+const WARMUP_ROUNDS: &str = "20000";
 /// The fastest of so many counts: a file that the host has yet to fetch only ever makes one slower.
 const ATTACHES: u32 = 3;
 /// What ends perf's line with the figure.
@@ -82,10 +88,12 @@ fn measure_all(contestant: Contestant, machine: &Machine, attached: Option<&Atta
         None => Claim::Disabled.expect(&SchedExt::read(&machine.sched_ext), when),
     };
     expect("before its cost is measured")?;
-    let pipe_ns = second_of_two(|| pipe_ns(contestant, machine))?;
+    let short_ns = second_of_two(|| pipe_ns(SHORT, contestant, machine))?;
+    let long_ns = pipe_ns(LONG, contestant, machine)?;
+    let pipe_ns = (long_ns * f64::from(LONG) - short_ns * f64::from(SHORT)) / f64::from(LONG - SHORT);
     let fan_out_ns = second_of_two(|| fan_out_ns(contestant, machine))?;
     let callbacks = match attached {
-        Some(_) => callbacks::counted(|| pipe_ns_of(&mut perf()).map(drop))?,
+        Some(_) => callbacks::counted(|| pipe_ns_of(&mut perf(SHORT)).map(drop))?,
         None => Vec::new(),
     };
     expect("after its cost was measured")?;
@@ -98,8 +106,8 @@ fn second_of_two(mut measure: impl FnMut() -> Result<f64>) -> Result<f64> {
     measure()
 }
 
-fn pipe_ns(contestant: Contestant, machine: &Machine) -> Result<f64> {
-    pipe_ns_of(&mut as_game(perf(), contestant, machine))
+fn pipe_ns(operations: u32, contestant: Contestant, machine: &Machine) -> Result<f64> {
+    pipe_ns_of(&mut as_game(perf(operations), contestant, machine))
 }
 
 fn pipe_ns_of(command: &mut Command) -> Result<f64> {
@@ -114,15 +122,15 @@ fn fan_out_ns(contestant: Contestant, machine: &Machine) -> Result<f64> {
         ns_per_round: f64,
     }
     let mut command = Command::new(&machine.programs.switch_cost);
-    command.arg("fanout");
+    command.args(["fanout", "--warmup-rounds", WARMUP_ROUNDS]);
     let text = output_of(&mut as_game(command, contestant, machine))?;
     let report: Report = serde_json::from_str(&text).with_context(|| format!("understand {text:?}"))?;
     Ok(report.ns_per_round)
 }
 
-fn perf() -> Command {
+fn perf(operations: u32) -> Command {
     let mut command = Command::new("perf");
-    command.args(PIPE);
+    command.args(PIPE).arg(operations.to_string());
     command
 }
 

@@ -1,5 +1,6 @@
 //! The parallel rig: the synthetic game under each scheduler, beside each load.
 
+use std::ffi::OsStr;
 use std::process::Command;
 use std::time::Duration;
 use std::time::Instant;
@@ -127,13 +128,14 @@ impl Stage<'_> {
 
     fn game_command(&self, contestant: Contestant, cell: Cell) -> Command {
         let programs = &self.machine.programs;
-        let mut command = if contestant == Contestant::Ours {
-            let mut wrapped = Command::new(&programs.wrapper);
-            wrapped.args(["--require", "--"]).arg(&programs.game);
-            wrapped
-        } else {
-            Command::new(&programs.game)
+        let before: Vec<&OsStr> = match contestant {
+            Contestant::Ours => vec![programs.wrapper.as_os_str(), "--require".as_ref(), "--".as_ref()],
+            Contestant::RealTime => ["chrt", "--fifo", "1"].map(OsStr::new).into(),
+            _ => Vec::new(),
         };
+        let mut words = before.into_iter().chain([programs.game.as_os_str()]);
+        let mut command = Command::new(words.next().expect("the game at least"));
+        command.args(words);
         let numbers = [
             ("--frames", u64::from(self.plan.frames)),
             ("--warmup-frames", u64::from(WARMUP_FRAMES)),

