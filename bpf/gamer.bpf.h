@@ -238,7 +238,9 @@ static inline u32 nr_shared_of(u32 node)
 __hidden struct gr_lease *live_lease_of(struct task_ctx *taskc);
 __hidden void inherit_from_forker(struct task_ctx *taskc);
 
-/* news.bpf.c: tells user space of @p, if it is a process of a live lease's family. */
+/* news.bpf.c: what does user space have to know at once? */
+__hidden void tell(enum gr_event_kind kind);
+/* Tells of @p, if it is a process of a live lease's family. */
 __hidden void tell_member(struct task_struct *p, struct task_ctx *taskc);
 
 /* classify.bpf.c: what is this task to the game? refresh_class() charges it, and looks again if the epoch moved. */

@@ -26,11 +26,6 @@ char _license[] SEC("license") = "GPL";
 
 UEI_DEFINE(uei);
 
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 4096);
-} events SEC(".maps");
-
 struct cpu_ctx cpus[GR_CPUS_MAX];
 u64 system_vtime;	/* the furthest that any task has got; moves forward only, races lose a step */
 
@@ -334,18 +329,6 @@ void BPF_STRUCT_OPS(gamer_disable, struct task_struct *p)
 
 	if (taskc)
 		leave_queue(taskc);
-}
-
-/* User space sleeps in epoll until somebody tells it. */
-static void tell(enum gr_event_kind kind)
-{
-	struct gr_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
-
-	if (!event)
-		return;
-	event->kind = kind;
-	event->pad = 0;
-	bpf_ringbuf_submit(event, 0);
 }
 
 /*

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Who has just joined the game's family, or become another program?
+ * What does user space have to know at once?
  *
  * Problem: user space chooses the game among the family. Looking all the time costs too much, looking now and then finds
  * the game late, and what double-forks between two looks has no parent link to the wrapper any more.
@@ -8,6 +8,8 @@
  * How: each process of a live lease's family is told at its fork and at its exec through a ring buffer, by its TGID and
  * its time of birth, which together are never used twice. User space reads at leisure: the ring holds what a few thousand
  * of them leave. Ends are not told: a pidfd tells that of the game, and nobody asks for the others'.
+ *
+ * That we were thrown out, and CPUs that come, are told through a ring of their own, which no game's family can fill.
  *
  * Limits: what a full ring has no room for is not told; user space still looks now and then.
  */
@@ -17,6 +19,23 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 128 * 1024);	/* bytes: 5461 messages with the ring's own 8 */
 } family_news SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} events SEC(".maps");
+
+/* User space sleeps in epoll until somebody tells it. */
+__hidden void tell(enum gr_event_kind kind)
+{
+	struct gr_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+
+	if (!event)
+		return;
+	event->kind = kind;
+	event->pad = 0;
+	bpf_ringbuf_submit(event, 0);
+}
 
 __hidden void tell_member(struct task_struct *p, struct task_ctx *taskc)
 {

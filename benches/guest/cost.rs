@@ -25,7 +25,7 @@ use crate::sched_ext::SchedExt;
 /// Two processes pass a byte to and fro: two switches an operation.
 const PIPE: [&str; 4] = ["bench", "sched", "pipe", "-l"];
 /// Operations of a short run and of a long one. What the long one takes more is without what a game's start costs: to
-/// find it and to follow its locks takes 0.2 s of CPU time, which is a third of the short one.
+/// find it and to follow its locks takes 0.2 s of CPU time, which is a quarter of the short one.
 const SHORT: u32 = 50_000;
 const LONG: u32 = 150_000;
 /// Rounds of the fan-out, 1.2 s, after which that is over as well.
@@ -88,9 +88,7 @@ fn measure_all(contestant: Contestant, machine: &Machine, attached: Option<&Atta
         None => Claim::Disabled.expect(&SchedExt::read(&machine.sched_ext), when),
     };
     expect("before its cost is measured")?;
-    let short_ns = second_of_two(|| pipe_ns(SHORT, contestant, machine))?;
-    let long_ns = pipe_ns(LONG, contestant, machine)?;
-    let pipe_ns = (long_ns * f64::from(LONG) - short_ns * f64::from(SHORT)) / f64::from(LONG - SHORT);
+    let pipe_ns = pipe_ns(contestant, machine)?;
     let fan_out_ns = second_of_two(|| fan_out_ns(contestant, machine))?;
     let callbacks = match attached {
         Some(_) => callbacks::counted(|| pipe_ns_of(&mut perf(SHORT)).map(drop))?,
@@ -106,8 +104,13 @@ fn second_of_two(mut measure: impl FnMut() -> Result<f64>) -> Result<f64> {
     measure()
 }
 
-fn pipe_ns(operations: u32, contestant: Contestant, machine: &Machine) -> Result<f64> {
-    pipe_ns_of(&mut as_game(perf(operations), contestant, machine))
+fn pipe_ns(contestant: Contestant, machine: &Machine) -> Result<f64> {
+    let run_ns = |operations| {
+        let each_ns = pipe_ns_of(&mut as_game(perf(operations), contestant, machine))?;
+        Ok(each_ns * f64::from(operations))
+    };
+    let short_ns = second_of_two(|| run_ns(SHORT))?;
+    Ok((run_ns(LONG)? - short_ns) / f64::from(LONG - SHORT))
 }
 
 fn pipe_ns_of(command: &mut Command) -> Result<f64> {

@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn cells_that_are_missing_are_counted() {
         let results = sample::results(vec![sample::frames(Contestant::Eevdf, ALONE, 0, 10.0)]);
-        // Seven play all ten cells, ours without a game the five capped ones, three times.
+        // Eight play all ten cells, ours without a game the five capped ones, three times.
         assert!(
             warnings(&results)
                 .contains(&"1 of 255 cells were measured: the run was cut short, or threw some out.".to_owned())

@@ -18,6 +18,7 @@ mod policy;
 mod record;
 mod refused;
 mod rivals;
+mod roles;
 mod running;
 mod service;
 mod status;

@@ -1,12 +1,14 @@
 //! What the guest tests share: starting programs that never stay behind, and waiting for conditions.
 
 use std::fs;
+use std::io::Write as _;
 use std::ops::Deref;
 use std::ops::DerefMut;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Child;
 use std::process::Command;
+use std::process::Stdio;
 use std::thread::sleep;
 use std::time::Duration;
 use std::time::Instant;
@@ -15,6 +17,7 @@ use nix::sys::signal::Signal;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use scx_gamer_run::kernel::SchedExtDir;
+use scx_gamer_run::sched::Class;
 use scx_gamer_run::sched::LeaseId;
 use scx_gamer_run::sched::Machine;
 use scx_gamer_run::sched::Scheduler;
@@ -116,7 +119,7 @@ pub fn example(name: &str) -> PathBuf {
 
 /// One process with two threads a CPU that never sleep.
 pub fn hogs() -> Kept {
-    Kept::spawn(Command::new(example("synthetic_load")).arg("hogs").stdout(std::process::Stdio::null()))
+    Kept::spawn(Command::new(example("synthetic_load")).arg("hogs").stdout(Stdio::null()))
 }
 
 /// One process with a single thread that never sleeps.
@@ -167,6 +170,23 @@ pub fn attach_on(machine: &Machine, flags: &[&str]) -> Scheduler {
 pub fn pin(scheduler: &mut Scheduler, lease: LeaseId, game: Option<i32>) {
     scheduler.set_foreground(lease, game);
     scheduler.watch_locks();
+}
+
+/// What the kernel part takes the task for.
+pub fn class_of(scheduler: &Scheduler, pid: i32) -> Class {
+    scheduler.role_of(pid).expect("ask the kernel part").unwrap_or_else(|| panic!("process {pid} is unknown")).class
+}
+
+/// A shell that reads commands from us, to fork and exec on demand.
+pub fn shell() -> Kept {
+    Kept::spawn(Command::new("sh").stdin(Stdio::piped()))
+}
+
+/// Gives a shell a command.
+pub fn tell(shell: &mut Kept, command: &str) {
+    let stdin = shell.stdin.as_mut().expect("stdin is a pipe");
+    writeln!(stdin, "{command}").expect("write to the shell");
+    stdin.flush().expect("write to the shell");
 }
 
 /// The counter called `name`, since the attach.
