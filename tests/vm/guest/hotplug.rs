@@ -147,9 +147,19 @@ fn tasks_bound_to_a_cpu_that_goes_run_on_elsewhere_at_once() {
         let ran = used().iter().zip(before).filter(|(after, before)| *after > before).count();
         assert_eq!(ran, bound.len(), "{before:?} before and {:?} half a second after", used());
         drop(gone);
+        let _wakers = wakes_from(1);
         let before = irq_works(1);
         wait_until("the CPU that is back does what it has put off", || irq_works(1) > before);
     }
+}
+
+/// A task bound to this CPU that wakes one of the first CPU, which somebody else occupies, again and again.
+fn wakes_from(cpu: usize) -> [Kept; 2] {
+    let mut waker = Command::new("taskset");
+    waker.args(["-c", &cpu.to_string(), "sh", "-c", "while sleep 0.01; do echo; done"]).stdout(Stdio::piped());
+    let mut waker = Kept::spawn(&mut waker);
+    let woken = waker.stdout.take().expect("a pipe");
+    [waker, Kept::spawn(Command::new("taskset").args(["-c", "0", "cat"]).stdin(woken).stdout(Stdio::null()))]
 }
 
 /// How often this CPU has interrupted itself for what it had put off (irq_work), such as to kick another one.
