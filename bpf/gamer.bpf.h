@@ -292,5 +292,6 @@ __hidden int init_wakeup_timer(void);
 /* hotplug.bpf.c: what becomes of those who wait for a CPU that goes away? */
 __hidden bool is_past_interrupts(s32 cpu);
 __hidden void abandon_cpu(s32 cpu);
+__hidden void abandon_inactive_cpus(void);
 
 #endif /* __GAMER_BPF_H */

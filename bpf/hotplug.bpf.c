@@ -13,6 +13,12 @@
  * CPU that comes back asks for work by itself. Its context and counters stay, and its timers fire elsewhere, where
  * they find nothing to do.
  *
+ * The kernel stops to ask some time before it tells us: first it takes the CPU out of those that are active, then it
+ * waits for a grace period of RCU (sched_cpu_deactivate). Who waits in our queues for that CPU and was preempted as a
+ * reader keeps that period from its end, and so itself from ever running (seen on 6.18.15, once in 40 runs of a test
+ * that takes a CPU away eight times: a stall, and the kernel threw us out). So the wakeup timer, which runs as long as
+ * anybody waits, looks for such CPUs.
+ *
  * Whom it wakes with its last instructions is the kernel's to place, too. That may be the thread of RCU that has waited
  * for it (rcutree_report_cpu_dead), and to kick another CPU for that is to put off work (irq_work) until an interrupt
  * that never comes. All that it puts off after it is back would queue up behind that, for good: who waits for RCU-tasks
@@ -22,6 +28,9 @@
  * and the kernel takes it for idle until somebody is offered it, once.
  */
 #include "gamer.bpf.h"
+
+/* How far each CPU is on its way up or down; without it in the kernel's type information nobody looks. */
+extern const struct cpuhp_cpu_state cpuhp_state __ksym __weak;
 
 /* True on a CPU that executes its last instructions: it can neither kick another one nor start a timer any more. */
 __hidden bool is_past_interrupts(s32 cpu)
@@ -48,9 +57,37 @@ __hidden void abandon_cpu(s32 cpu)
 {
 	u32 node;
 
-	cpu_ctx_of(cpu)->is_leaving = true;
+	cpu_ctx_of(cpu)->is_leaving = true;	/* until gamer_cpu_online(), which follows an attempt that fails, too */
 	hand_back(cpu, cpu);
 	hand_back(DSQ_URGENT, cpu);
 	bpf_for(node, 0, nr_nodes)
 		hand_back(DSQ_SHARED + node, cpu);
+}
+
+/* True for a CPU that runs tasks, but none that it would have to ask us for. */
+static bool is_inactive(s32 cpu)
+{
+	const struct cpuhp_cpu_state *hotplug;
+	enum cpuhp_state state;
+
+	if (!bpf_ksym_exists(&cpuhp_state))
+		return false;
+	hotplug = bpf_per_cpu_ptr(&cpuhp_state, cpu);
+	if (!hotplug)
+		return false;
+	state = hotplug->state;
+	return state > bpf_core_enum_value(enum cpuhp_state, CPUHP_TEARDOWN_CPU) &&
+		state < bpf_core_enum_value(enum cpuhp_state, CPUHP_AP_ACTIVE);
+}
+
+__hidden void abandon_inactive_cpus(void)
+{
+	s32 cpu;
+
+	bpf_for(cpu, 0, nr_cpu_ids) {
+		if (!is_inactive(cpu))
+			continue;
+		abandon_cpu(cpu);
+		scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);	/* what is moved by somebody else wakes nobody */
+	}
 }

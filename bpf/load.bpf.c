@@ -96,6 +96,7 @@ static int on_wakeup_timer(void *map, u32 *key, struct wakeup_timer *wakeup)
 		if (__sync_lock_test_and_set(&is_timer_armed, true))
 			return 0;
 	}
+	abandon_inactive_cpus();
 	kick_idle_cpus();
 	bpf_timer_start(&wakeup->timer, wakeup_timer_ns, 0);
 	return 0;
