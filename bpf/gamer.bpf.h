@@ -212,14 +212,19 @@ static inline void book_run(struct task_struct *p, struct cpu_ctx *cpuc)
 
 /*
  * True if the CPU serves an interrupt, so that the current task has nothing to do with what happens. Read from the
- * preemption count (include/linux/preempt.h: NMI, hard and soft interrupts in bits 8 to 23), as scx's helper for
- * it asks for the kernel's configuration file, which is not everywhere to be had. x86 since 6.15; else always true.
+ * preemption count, as scx's helper for it asks for the kernel's configuration file, which is not everywhere to be had.
+ * Soft interrupts are in bits 8 to 15; hard ones and NMI follow them up to bit 23 (include/linux/preempt.h) or, since
+ * 7.3, from bit 24 on, after a count of who keeps interrupts off, which came with the variable that is looked for here.
+ * x86 since 6.15; else always true.
  */
 extern const int __preempt_count __ksym __weak;
+extern const unsigned long local_interrupt_disable_state __ksym __weak;
 
 static inline bool in_interrupt(void)
 {
-	return !bpf_ksym_exists(&__preempt_count) || *(int *)bpf_this_cpu_ptr(&__preempt_count) & 0xffff00;
+	u32 mask = bpf_ksym_exists(&local_interrupt_disable_state) ? 0xff00ff00 : 0x00ffff00;
+
+	return !bpf_ksym_exists(&__preempt_count) || *(u32 *)bpf_this_cpu_ptr(&__preempt_count) & mask;
 }
 
 /* The node whose shared queue @cpu uses: 0 for all without --enable-numa. */

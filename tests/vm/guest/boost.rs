@@ -52,6 +52,18 @@ fn whom_the_game_wakes_runs_at_its_rank() {
     assert!(boosted_us * 3 < plain_us, "the server waits for {boosted_us} us on average, {plain_us} us without a game");
 }
 
+#[test]
+fn whom_a_timer_wakes_while_the_game_runs_is_not_woken_by_the_game() {
+    let mut scheduler = attach();
+    let (game, other) = (one_hog(), Kept::spawn(&mut Command::new(example("pulse"))));
+    let lease = scheduler.begin_lease(game.pid(), 0).expect("begin a lease");
+    pin(&mut scheduler, lease, Some(game.pid()));
+    let (boosts, wakes) = (count(&scheduler, "wake_boost"), waits_of(other.pid()).1);
+    wait_until("it has woken a hundred times", || waits_of(other.pid()).1 - wakes > 100);
+    let boosts = count(&scheduler, "wake_boost") - boosts;
+    assert!(boosts < 10, "{boosts} of them for the game's sake, which wakes nobody");
+}
+
 /// Longest wait in ms for a lock that somebody outside of the family holds for 10 ms of work, beside hogs.
 fn longest_wait_for_lock_ms(is_pinned: bool) -> u64 {
     let mut scheduler = attach();
