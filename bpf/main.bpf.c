@@ -230,7 +230,11 @@ void BPF_STRUCT_OPS(gamer_dispatch, s32 cpu, struct task_struct *prev)
 			return;
 		if (nr_urgent && scx_bpf_dsq_move_to_local(DSQ_URGENT, 0))
 			return;
-		cpuc->urgent_is_elsewhere = nr_urgent;	/* those may not run here: no reason to kick ourselves */
+		/*
+		 * Those may not run here: no reason to kick ourselves. If there are none, somebody is just being
+		 * counted, and is in the queue by the time that running looks.
+		 */
+		cpuc->urgent_is_elsewhere = nr_urgent && scx_bpf_dsq_nr_queued(DSQ_URGENT) > 0;
 		if (prev_is_urgent && keep(prev, cpu))
 			return;
 	}
@@ -238,8 +242,9 @@ void BPF_STRUCT_OPS(gamer_dispatch, s32 cpu, struct task_struct *prev)
 		return;
 	if (keep(prev, cpu))
 		return;
-	if (nr_local || (nr_nodes > 1 && nr_shared))
-		steal_from_others(cpu, cpuc);
+	if ((nr_local || (nr_nodes > 1 && nr_shared)) && steal_from_others(cpu, cpuc))
+		return;
+	cpuc->urgent_is_elsewhere = false;	/* who runs here next is not of this dispatch */
 }
 
 void BPF_STRUCT_OPS(gamer_running, struct task_struct *p)
