@@ -239,6 +239,11 @@ static inline u32 nr_shared_of(u32 node)
 	return nr_nodes > 1 ? nr_node[node & (GR_NODES_MAX - 1)] : nr_shared;
 }
 
+static inline bool nobody_waits(s32 cpu)
+{
+	return !nr_urgent && !nr_shared && !cpu_ctx_of(cpu)->nr_queued;
+}
+
 /* family.bpf.c: who belongs to the game? */
 __hidden struct gr_lease *live_lease_of(struct task_ctx *taskc);
 __hidden void inherit_from_forker(struct task_ctx *taskc);
@@ -283,6 +288,10 @@ __hidden bool steal_from_others(s32 cpu, struct cpu_ctx *cpuc);
 
 /* preempt.bpf.c: who gives way to the game, and when does the game give way? */
 __hidden void preempt_for(struct task_struct *p, u64 now_ns);
+/* The CPU that suits @p best of those that run somebody who gives way to it, where it last ran before all; -1: none. */
+__hidden s32 preemptible_cpu_for(struct task_struct *p, s32 last_cpu, u64 now_ns);
+/* Puts @p, which is urgent and wakes, on @cpu past all queues, if that wrongs nobody. */
+__hidden bool run_next(struct task_struct *p, s32 cpu, u64 now_ns, u64 enq_flags);
 __hidden bool give_turn_to_others(s32 cpu, struct cpu_ctx *cpuc, struct task_struct *prev);
 __hidden int init_turn_timers(void);
 

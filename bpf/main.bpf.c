@@ -8,6 +8,7 @@
  * The life of a task, in the order of the callbacks below:
  *   init_task    it inherits family and role from the task that forks it          family.bpf.c
  *   select_cpu   an idle CPU, if there is one, and it runs there directly          boost, place.bpf.c
+ *                else, for the game, one that gives way to it                      preempt.bpf.c
  *   enqueue      else it waits: urgent, by deadline, or in its CPU's own queue     classify, queue, slice.bpf.c
  *                an urgent one kicks a CPU that runs somebody else                 preempt.bpf.c
  *   dispatch     a CPU looks for its next task: a turn owed to the others, then
@@ -31,11 +32,6 @@ u64 system_vtime;	/* the furthest that any task has got; moves forward only, rac
 
 /* After a stall of this length the kernel takes the machine back by itself. */
 #define KERNEL_TIMEOUT_MS 5000U
-
-static bool nobody_waits(s32 cpu)
-{
-	return !nr_urgent && !nr_shared && !cpu_ctx_of(cpu)->nr_queued;
-}
 
 /*
  * True if nobody waits who would go before a task put straight on @cpu, past all queues. While a game runs
@@ -72,6 +68,13 @@ s32 BPF_STRUCT_OPS(gamer_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wa
 		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, slice_max_ns, 0);
 		return this_cpu;
 	}
+	/* Enqueued where it may run next, it preempts at once; to kick a CPU takes an interrupt more. */
+	if (nr_leases && taskc->is_urgent) {
+		s32 busy_cpu = preemptible_cpu_for(p, cpu, now_ns);
+
+		if (busy_cpu >= 0)
+			return busy_cpu;
+	}
 	return cpu;
 }
 
@@ -93,32 +96,6 @@ static void run_last(struct task_struct *p, u64 enq_flags)
 static bool may_defer_wakeup(void)
 {
 	return deferred_wakeup && interactive_sys_sum >> AVG_SHIFT < UTIL_ONE / 2;
-}
-
-/*
- * An urgent task that wakes while nobody waits may go straight to the CPU that was chosen for it if that runs somebody
- * of lower rank, or if it has no choice. Only then: past the queues nobody looks at the floor, nor at other CPUs.
- */
-static bool may_run_next(struct task_struct *p, s32 cpu)
-{
-	struct cpu_ctx *cpuc = cpu_ctx_of(cpu);
-
-	if (!nobody_waits(cpu) || cpuc->turn_end_ns || cpuc->is_kicked)
-		return false;
-	return cpuc->is_preemptible || p->nr_cpus_allowed == 1;
-}
-
-static void run_next(struct task_struct *p, s32 cpu, u64 enq_flags)
-{
-	struct cpu_ctx *cpuc = cpu_ctx_of(cpu);
-
-	stat_inc(cpuc, GR_STAT_URGENT_DISPATCH);
-	if (cpuc->is_preemptible) {
-		cpuc->is_kicked = true;	/* the next one that wakes looks for another CPU */
-		stat_inc(cpuc, GR_STAT_PREEMPT);
-		enq_flags |= SCX_ENQ_PREEMPT;
-	}
-	scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, urgent_slice_ns(), enq_flags);
 }
 
 void BPF_STRUCT_OPS(gamer_enqueue, struct task_struct *p, u64 enq_flags)
@@ -161,10 +138,8 @@ void BPF_STRUCT_OPS(gamer_enqueue, struct task_struct *p, u64 enq_flags)
 		run_last(p, enq_flags);
 		return;
 	}
-	if ((enq_flags & SCX_ENQ_WAKEUP) && taskc->is_urgent && may_run_next(p, cpu)) {
-		run_next(p, cpu, enq_flags);
+	if ((enq_flags & SCX_ENQ_WAKEUP) && taskc->is_urgent && run_next(p, cpu, now_ns, enq_flags))
 		return;
-	}
 	queue_task(p, taskc, now_ns, enq_flags);
 	arm_wakeup_timer();
 

@@ -2,7 +2,8 @@
 /*
  * Who gives way to the game, and when does the game give way?
  *
- * How: an urgent task that finds no idle CPU kicks one that runs something else, at once: where it last ran,
+ * How: an urgent task that finds no idle CPU takes one that runs something else, at once: put straight there if nobody
+ * is owed anything (select_cpu, enqueue), else queued, which kicks that CPU. The one is taken where it last ran,
  * else one of the same cache (and a strong one where not all are), else any. In return the others keep a floor:
  * 5 % of each CPU over 100 ms (10 % without a game), given as turns of 0.5 ms so that no single frame pays much,
  * during which the CPU may not be preempted. A CPU where they ran anyway owes nothing. Apart from the floor, a task
@@ -32,18 +33,13 @@ static bool in_floor_turn(struct cpu_ctx *cpuc, u64 now_ns)
 	return end_ns && time_is_before(now_ns, end_ns);
 }
 
-static bool try_preempt(s32 cpu, struct task_struct *p, u64 now_ns)
+static bool may_preempt(s32 cpu, struct task_struct *p, u64 now_ns)
 {
 	struct cpu_ctx *cpuc = cpu_ctx_of(cpu);
 
 	if (!cpuc->is_preemptible || cpuc->is_kicked || in_floor_turn(cpuc, now_ns))
 		return false;
-	if (!bpf_cpumask_test_cpu(cpu, p->cpus_ptr))
-		return false;
-	/* Two wakers may pick the same CPU; the loser's task is next in the queue of all CPUs. */
-	cpuc->is_kicked = true;
-	scx_bpf_kick_cpu(cpu, SCX_KICK_PREEMPT);
-	return true;
+	return bpf_cpumask_test_cpu(cpu, p->cpus_ptr);
 }
 
 /* True for a CPU that suits @p as well as the one it last ran on: same cache, and strong if that matters. */
@@ -54,7 +50,7 @@ static bool is_near(s32 cpu, s32 last_cpu)
 	return place->llc == places[last_cpu & (GR_CPUS_MAX - 1)].llc && (!is_asymmetric || place->is_strong);
 }
 
-static bool preempt_one(struct task_struct *p, s32 last_cpu, bool is_far, u64 now_ns)
+static s32 preemptible_among(struct task_struct *p, s32 last_cpu, bool is_far, u64 now_ns)
 {
 	bool is_uniform = nr_llcs == 1 && !is_asymmetric;
 	s32 i, cpu;
@@ -65,21 +61,70 @@ static bool preempt_one(struct task_struct *p, s32 last_cpu, bool is_far, u64 no
 			cpu -= nr_cpu_ids;
 		if (!is_uniform && is_far == is_near(cpu, last_cpu))
 			continue;
-		if (try_preempt(cpu, p, now_ns)) {
-			stat_inc(cpu_ctx_of(bpf_get_smp_processor_id()), GR_STAT_PREEMPT);
-			return true;
-		}
+		if (may_preempt(cpu, p, now_ns))
+			return cpu;
 	}
-	return false;
+	return -1;
 }
 
-/* Kicks one CPU that runs something else, where @p last ran if possible, else near to it. */
+__hidden s32 preemptible_cpu_for(struct task_struct *p, s32 last_cpu, u64 now_ns)
+{
+	s32 cpu = preemptible_among(p, last_cpu, false, now_ns);
+
+	if (cpu < 0 && (nr_llcs > 1 || is_asymmetric))
+		cpu = preemptible_among(p, last_cpu, true, now_ns);
+	return cpu;
+}
+
+/* Kicks the CPU that suits @p best of those that run something else. */
 __hidden void preempt_for(struct task_struct *p, u64 now_ns)
 {
-	s32 last_cpu = task_cpu_of(p);
+	s32 cpu = preemptible_cpu_for(p, task_cpu_of(p), now_ns);
 
-	if (!preempt_one(p, last_cpu, false, now_ns) && (nr_llcs > 1 || is_asymmetric))
-		preempt_one(p, last_cpu, true, now_ns);
+	if (cpu < 0)
+		return;
+	/* Two wakers may pick the same CPU; the loser's task is next in the queue of all CPUs. */
+	cpu_ctx_of(cpu)->is_kicked = true;
+	scx_bpf_kick_cpu(cpu, SCX_KICK_PREEMPT);
+	stat_inc(cpu_ctx_of(bpf_get_smp_processor_id()), GR_STAT_PREEMPT);
+}
+
+/* True if the others are owed nothing on this CPU, nor is it time to look whether one of them starves. */
+static bool owes_nothing(struct cpu_ctx *cpuc, u64 now_ns)
+{
+	return time_is_before(now_ns, cpuc->floor_due_ns) && time_is_before(now_ns, cpuc->rescue_look_ns);
+}
+
+/*
+ * An urgent task that wakes may go straight to the CPU that was chosen for it if that runs somebody of lower rank, or if
+ * it has no choice. Past the queues nobody looks at the floor: if somebody waits, only a game's, and only while nothing
+ * is owed to the others.
+ */
+static bool may_run_next(struct task_struct *p, s32 cpu, u64 now_ns)
+{
+	struct cpu_ctx *cpuc = cpu_ctx_of(cpu);
+
+	if (nr_urgent || cpuc->turn_end_ns || cpuc->is_kicked)
+		return false;
+	if (!nobody_waits(cpu) && (!nr_leases || !owes_nothing(cpuc, now_ns)))
+		return false;
+	return cpuc->is_preemptible || p->nr_cpus_allowed == 1;
+}
+
+__hidden bool run_next(struct task_struct *p, s32 cpu, u64 now_ns, u64 enq_flags)
+{
+	struct cpu_ctx *cpuc = cpu_ctx_of(cpu);
+
+	if (!may_run_next(p, cpu, now_ns))
+		return false;
+	stat_inc(cpuc, GR_STAT_URGENT_DISPATCH);
+	if (cpuc->is_preemptible) {
+		cpuc->is_kicked = true;	/* the next one that wakes looks for another CPU */
+		stat_inc(cpuc, GR_STAT_PREEMPT);
+		enq_flags |= SCX_ENQ_PREEMPT;
+	}
+	scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, urgent_slice_ns(), enq_flags);
+	return true;
 }
 
 /* Looked at every 10 ms, and every 1 ms while there is somebody to rescue. */
