@@ -32,13 +32,12 @@ __hidden void boost_wakee(struct task_struct *p, struct task_ctx *taskc)
 	struct task_ctx *wakerc;
 
 	taskc->is_boosted = false;
-	if (!nr_pinned || in_interrupt())
-		return;
+	if (!nr_pinned || (taskc->class == GR_FOREGROUND && taskc->class_epoch == class_epoch) || in_interrupt())
+		return;	/* its own rank is no lower */
 	wakerc = task_ctx_of(bpf_get_current_task_btf());
 	if (!wakerc || wakerc->class != GR_FOREGROUND || wakerc->class_epoch != class_epoch)
 		return;
-	if (taskc->class != GR_FOREGROUND)
-		stat_inc(cpu_ctx_of(bpf_get_smp_processor_id()), GR_STAT_WAKE_BOOST);
+	stat_inc(cpu_ctx_of(bpf_get_smp_processor_id()), GR_STAT_WAKE_BOOST);
 	taskc->is_boosted = true;
 	taskc->boosted_at_ns = p->se.sum_exec_runtime;
 }
