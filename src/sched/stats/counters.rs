@@ -11,7 +11,7 @@ pub const COUNTERS: [Metric; intf::gr_stat_GR_NR_STATS as usize] = [
     counter(
         intf::gr_stat_GR_STAT_URGENT_DISPATCH,
         "urgent_dispatch",
-        "wake-ups of the game or a critical task that ran next on their CPU while nobody waited",
+        "wake-ups of urgent tasks that ran next on a CPU, past the queues",
     ),
     counter(intf::gr_stat_GR_STAT_RR_ENQUEUE, "rr_enqueue", "tasks queued on their own CPU, in turn"),
     counter(intf::gr_stat_GR_STAT_EDF_ENQUEUE, "edf_enqueue", "tasks queued for all CPUs, by deadline"),
