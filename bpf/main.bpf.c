@@ -205,11 +205,7 @@ void BPF_STRUCT_OPS(gamer_dispatch, s32 cpu, struct task_struct *prev)
 			return;
 		if (nr_urgent && scx_bpf_dsq_move_to_local(DSQ_URGENT, 0))
 			return;
-		/*
-		 * Those may not run here: no reason to kick ourselves. If there are none, somebody is just being
-		 * counted, and is in the queue by the time that running looks.
-		 */
-		cpuc->urgent_is_elsewhere = nr_urgent && scx_bpf_dsq_nr_queued(DSQ_URGENT) > 0;
+		cpuc->urgent_is_elsewhere = nr_urgent;	/* those may not run here: no reason to kick ourselves */
 		if (prev_is_urgent && keep(prev, cpu))
 			return;
 	}

@@ -18,6 +18,7 @@ use crate::load::LOOK_EVERY;
 use crate::load::Load;
 use crate::load::Waits;
 use crate::support::Kept;
+use crate::support::count;
 use crate::support::cpu_ns;
 use crate::support::hogs;
 use crate::support::one_hog;
@@ -88,10 +89,6 @@ fn kernel_complaints() -> Vec<String> {
         [" stall", "lockup", "WARNING:", "BUG:", "hung task", "runtime error"].iter().any(|word| line.contains(word))
     };
     String::from_utf8_lossy(&log).lines().filter(is_complaint).map(str::to_owned).collect()
-}
-
-fn count(scheduler: &Scheduler, name: &str) -> u64 {
-    scheduler.counts().get(name).unwrap_or_else(|| panic!("no counter is called {name}"))
 }
 
 /// Takes each CPU but the first away for a while, in some rounds two at a time.
