@@ -23,11 +23,11 @@ use crate::session::protocol::LeaseStatus;
 
 /// A scheduler in the kernel and what belongs to it. Dropping it detaches.
 pub struct Attached {
-    // The order is the order of dropping: first who looks at the scheduler.
-    metrics: Metrics,
-    events: Option<Events>,
+    // The order is the order of dropping, see `detach`.
     /// Itself.
     pub scheduler: Scheduler,
+    metrics: Metrics,
+    events: Option<Events>,
     /// How long attaching took.
     pub took: Duration,
 }
@@ -109,15 +109,14 @@ impl Attached {
         Ok(())
     }
 
-    /// Gives the machine back.
+    /// Gives the machine back, which comes first: before the kernel lets go of what sees events it waits until every task
+    /// has slept once, also one that starves under this scheduler.
     ///
     /// # Errors
     /// The kernel still reports the scheduler.
     pub fn detach(self) -> anyhow::Result<()> {
-        let Self { metrics, events, scheduler, .. } = self;
-        drop((metrics, events));
-        log::debug!("{}", scheduler.counts());
-        scheduler.detach()?;
+        log::debug!("{}", self.scheduler.counts());
+        self.scheduler.detach()?;
         log::info!("detached; the kernel's scheduler is back");
         Ok(())
     }
