@@ -16,7 +16,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// A look that ended at `now` has taken `cost`.
+    /// A look that ended at `now` has taken `cost` of CPU time.
     pub fn spend(&mut self, cost: Duration, now: Duration) {
         self.paid_until = self.paid_until.max(now) + cost * TIMES;
     }

@@ -63,9 +63,20 @@ impl Process {
     /// The name that a player would recognise: the longer form of comm where argv tells it.
     #[must_use]
     pub fn name(&self) -> &str {
-        let long = self.argv0_name();
-        if long.starts_with(&self.comm) { long } else { &self.comm }
+        longer_form(&self.comm, self.argv0_name())
     }
+
+    /// [`Process::name`] of the program that it runs by now: it may have become another one between the readings of a
+    /// look, so that `comm` is of the old one and `argv0` of the new one.
+    #[must_use]
+    pub fn name_now(&self, procfs: &ProcFs) -> String {
+        let comm = procfs.comm(self.id.pid);
+        longer_form(comm.as_ref().unwrap_or(&self.comm), self.argv0_name()).to_owned()
+    }
+}
+
+fn longer_form<'a>(comm: &'a str, argv0_name: &'a str) -> &'a str {
+    if argv0_name.starts_with(comm) { argv0_name } else { comm }
 }
 
 /// The family at one moment, eldest first.
@@ -229,6 +240,20 @@ mod tests {
         assert_eq!(snapshot.processes[1].argv0_name(), "a) S (b\n)");
         assert_eq!(snapshot.processes[1].threads, 7);
         assert_eq!(snapshot.processes[1].cpu_ticks, 50);
+    }
+
+    #[test]
+    fn who_becomes_another_program_within_a_look_has_the_name_of_that() {
+        let proc = FakeProc::new().process(10, 1, b"eldenring-launc", b"/opt/eldenring-launcher\0");
+        let torn = Process {
+            id: born(10),
+            comm: "sh".to_owned(),
+            argv0: "/opt/eldenring-launcher".to_owned(),
+            ..look(&proc).processes[0].clone()
+        };
+        assert_eq!((torn.name(), torn.name_now(&proc.fs()).as_str()), ("sh", "eldenring-launcher"));
+        let gone = Process { id: born(11), ..torn };
+        assert_eq!(gone.name_now(&proc.fs()), "sh");
     }
 
     #[test]

@@ -10,13 +10,13 @@ use std::os::fd::BorrowedFd;
 use std::os::fd::FromRawFd;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
-use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::poll::PollFd;
 use nix::poll::PollFlags;
 use nix::poll::PollTimeout;
 use nix::poll::poll;
+use nix::time::ClockId;
 
 use crate::game::budget::Budget;
 use crate::game::lineage::Search;
@@ -151,9 +151,9 @@ impl Watch {
 
     /// Looks, and says when to look next.
     fn find_and_pay(&mut self, now: Duration, before: Option<Identity>) -> io::Result<Option<String>> {
-        let began = Instant::now();
+        let began = thread_cpu_time();
         let found = self.find(now);
-        let cost = began.elapsed();
+        let cost = thread_cpu_time().saturating_sub(began);
         self.budget.spend(cost, now + cost);
         self.looked_at = now;
         self.next_look = match self.finder {
@@ -205,7 +205,7 @@ impl Watch {
         self.pin(self.choice.pinned);
         // Gone between the look and the pin: forget it, so that the next look is a search.
         self.choice.pinned = self.pinned.as_ref().map(|(id, _)| *id);
-        Ok(self.choice.pinned.and_then(|id| snapshot.find(id)).map(|process| process.name().to_owned()))
+        Ok(self.choice.pinned.and_then(|id| snapshot.find(id)).map(|process| process.name_now(&self.procfs)))
     }
 
     fn pin(&mut self, id: Option<Identity>) {
@@ -213,6 +213,12 @@ impl Watch {
             self.pinned = id.and_then(|id| Some((id, open_pidfd(&self.procfs, id).ok()?)));
         }
     }
+}
+
+/// CPU time of this thread: waiting for a CPU beside a game that starts takes nothing from anybody, and must not put the
+/// next look off.
+fn thread_cpu_time() -> Duration {
+    ClockId::CLOCK_THREAD_CPUTIME_ID.now().map(Duration::from).unwrap_or_default()
 }
 
 /// How long to wait after a look that ended in `choice`, when `before` was pinned and the last wait was `pause`.
