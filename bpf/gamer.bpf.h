@@ -129,7 +129,7 @@ struct cpu_ctx {
 	u32 perf;		/* level asked for, of 1024 */
 	u32 running_class;	/* enum gr_class of what runs */
 	u32 interactive_sum;	/* 32 times the average of how often a task leaves by itself, of 1024 */
-	u32 urgent_is_elsewhere;	/* the last dispatch found none that may run here */
+	u32 urgent_misses;	/* dispatches in a row that found none of the urgent tasks that are counted */
 	s32 promote_pid;	/* a futex holder that the next dispatch looks for in the queues; 0: none */
 	u32 is_leaving;		/* goes offline, or is */
 

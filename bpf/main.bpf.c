@@ -194,8 +194,9 @@ void BPF_STRUCT_OPS(gamer_dispatch, s32 cpu, struct task_struct *prev)
 {
 	struct cpu_ctx *cpuc = cpu_ctx_of(cpu);
 	bool others_wait = nr_shared || cpuc->nr_queued, prev_is_urgent = is_still_urgent(prev, cpuc);
+	u32 urgent_misses = cpuc->urgent_misses;
 
-	cpuc->urgent_is_elsewhere = false;
+	cpuc->urgent_misses = 0;
 	cpuc->is_kicked = false;	/* also if another CPU was faster and whom we put off goes on */
 	cpuc->turn_end_ns = 0;	/* whose turn it was either sleeps or has had it */
 	if (cpuc->promote_pid)
@@ -205,7 +206,8 @@ void BPF_STRUCT_OPS(gamer_dispatch, s32 cpu, struct task_struct *prev)
 			return;
 		if (nr_urgent && scx_bpf_dsq_move_to_local(DSQ_URGENT, 0))
 			return;
-		cpuc->urgent_is_elsewhere = nr_urgent;	/* those may not run here: no reason to kick ourselves */
+		if (nr_urgent)
+			cpuc->urgent_misses = urgent_misses + 1;
 		if (prev_is_urgent && keep(prev, cpu))
 			return;
 	}
@@ -215,7 +217,7 @@ void BPF_STRUCT_OPS(gamer_dispatch, s32 cpu, struct task_struct *prev)
 		return;
 	if ((nr_local || (nr_nodes > 1 && nr_shared)) && steal_from_others(cpu, cpuc))
 		return;
-	cpuc->urgent_is_elsewhere = false;	/* who runs here next is not of this dispatch */
+	cpuc->urgent_misses = 0;	/* who runs here next is not of this dispatch */
 }
 
 void BPF_STRUCT_OPS(gamer_running, struct task_struct *p)
@@ -245,10 +247,12 @@ void BPF_STRUCT_OPS(gamer_running, struct task_struct *p)
 		return;
 	/*
 	 * A full barrier, paired with the count of queue_task(): either an urgent task that is queued right
-	 * now sees that we can be preempted, or we see it here.
+	 * now sees that we can be preempted, or we see it here. The dispatch that has just missed it may have come
+	 * between its count and its queue, so that we look again, once: those that are left may not run here, or are
+	 * stuck behind a real-time task.
 	 */
 	__sync_lock_test_and_set(&cpuc->is_preemptible, true);
-	if (nr_urgent && !cpuc->turn_end_ns && !cpuc->urgent_is_elsewhere)
+	if (nr_urgent && !cpuc->turn_end_ns && cpuc->urgent_misses < 2)
 		scx_bpf_kick_cpu(cpu, SCX_KICK_PREEMPT);
 }
 
