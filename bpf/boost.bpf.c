@@ -156,8 +156,9 @@ int BPF_PROG(after_futex_lock_pi)
 }
 
 /* Called from dispatch: moves the holder that this CPU has just begun to wait for ahead of the others. */
-__hidden void promote_holder(struct cpu_ctx *cpuc)
+int promote_holder(s32 cpu)
 {
+	struct cpu_ctx *cpuc = cpu_ctx_of(cpu);
 	struct task_struct *holder = bpf_task_from_pid(cpuc->promote_pid), *p;
 	struct task_ctx *holderc;
 	s32 pid = cpuc->promote_pid;
@@ -165,7 +166,7 @@ __hidden void promote_holder(struct cpu_ctx *cpuc)
 
 	cpuc->promote_pid = 0;
 	if (!holder)
-		return;
+		return 0;
 	holderc = task_ctx_of(holder);
 	if (holderc && is_boosted(holder, holderc) && (holderc->queue == QUEUE_SHARED || holderc->queue == QUEUE_CPU)) {
 		dsq = holderc->queue == QUEUE_SHARED ? DSQ_SHARED + holderc->queue_cpu : holderc->queue_cpu;
@@ -183,4 +184,5 @@ __hidden void promote_holder(struct cpu_ctx *cpuc)
 		}
 	}
 	bpf_task_release(holder);
+	return 0;
 }

@@ -26,7 +26,7 @@ static void ask_for(s32 cpu, struct cpu_ctx *cpuc, u32 perf)
 /* As a task begins to run while a lease is held. */
 __hidden void follow_class(s32 cpu, struct cpu_ctx *cpuc)
 {
-	if (!use_cpufreq || cpuc->running_class > GR_CRITICAL)
+	if (cpuc->running_class > GR_CRITICAL)
 		return;
 	cpuc->perf_raised_until_ns = scx_bpf_now() + PERF_HOLD_NS;
 	ask_for(cpu, cpuc, SCX_CPUPERF_ONE);

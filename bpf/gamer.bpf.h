@@ -64,6 +64,9 @@ extern const volatile u32 use_cpufreq;
 /* While there is no game a sleep counts for this at least, and so makes up for 2 ms of work (ADR 0010). */
 #define SLEEP_LEAST_NS NSEC_PER_MSEC
 
+/* What the game uses is charged this late at most. */
+#define CHARGE_GAME_NS NSEC_PER_MSEC
+
 /* A task_ctx.class_epoch that equals no epoch: look again. */
 #define CLASS_STALE (~0U)
 
@@ -244,6 +247,16 @@ static inline bool nobody_waits(s32 cpu)
 	return !nr_urgent && !nr_shared && !cpu_ctx_of(cpu)->nr_queued;
 }
 
+/*
+ * True for a thread of the game that was charged a moment ago: it is urgent whatever it uses and whoever wakes it,
+ * so that there is nothing to look at. Most of its wake-ups come so soon.
+ */
+static inline bool is_settled_game(const struct task_ctx *taskc, u64 now_ns)
+{
+	return taskc->class == GR_FOREGROUND && taskc->class_epoch == class_epoch &&
+		time_is_before(now_ns, taskc->bucket_at_ns + CHARGE_GAME_NS);
+}
+
 /* family.bpf.c: who belongs to the game? */
 __hidden struct gr_lease *live_lease_of(struct task_ctx *taskc);
 __hidden void inherit_from_forker(struct task_ctx *taskc);
@@ -270,21 +283,26 @@ __hidden bool has_window(struct cpu_ctx *cpuc, struct task_ctx *taskc, enum gr_w
 __hidden void open_windows(u32 window, s32 cpu);
 
 /* slice.bpf.c: how long may a task run at a stretch? */
-__hidden u64 urgent_slice_ns(void);
+static inline u64 urgent_slice_ns(void)
+{
+	return slice_max_ns < URGENT_SLICE_MAX_NS ? slice_max_ns : URGENT_SLICE_MAX_NS;
+}
+
 __hidden u64 slice_of(struct task_ctx *taskc, struct cpu_ctx *cpuc, u32 nr_waiting, u64 now_ns);
 
 /* boost.bpf.c: whom does the game wait for? */
 __hidden void boost_wakee(struct task_struct *p, struct task_ctx *taskc);
 __hidden bool is_boosted(struct task_struct *p, struct task_ctx *taskc);
-__hidden void promote_holder(struct cpu_ctx *cpuc);
+int promote_holder(s32 cpu);
 
 /* queue.bpf.c: where does a runnable task wait, and who is next? */
 __hidden void leave_queue(struct task_ctx *taskc);
 __hidden void queue_task(struct task_struct *p, struct task_ctx *taskc, u64 now_ns, u64 enq_flags);
 __hidden u64 head_wait_ns(u64 dsq, u64 now_ns);
 __hidden bool goes_before_queue(struct task_struct *prev, s32 cpu, struct cpu_ctx *cpuc);
-__hidden bool serve_others(s32 cpu, struct cpu_ctx *cpuc);
-__hidden bool steal_from_others(s32 cpu, struct cpu_ctx *cpuc);
+/* Global ones, as is give_turn_to_others(): the verifier reads them once, not in every state in which dispatch calls. */
+bool serve_others(s32 cpu);
+bool steal_from_others(s32 cpu);
 
 /* preempt.bpf.c: who gives way to the game, and when does the game give way? */
 __hidden void preempt_for(struct task_struct *p, u64 now_ns);
@@ -292,7 +310,7 @@ __hidden void preempt_for(struct task_struct *p, u64 now_ns);
 __hidden s32 preemptible_cpu_for(struct task_struct *p, s32 last_cpu, u64 now_ns);
 /* Puts @p, which is urgent and wakes, on @cpu past all queues, if that wrongs nobody. */
 __hidden bool run_next(struct task_struct *p, s32 cpu, u64 now_ns, u64 enq_flags);
-__hidden bool give_turn_to_others(s32 cpu, struct cpu_ctx *cpuc, struct task_struct *prev);
+bool give_turn_to_others(s32 cpu);
 __hidden int init_turn_timers(void);
 
 /* freq.bpf.c: how fast should a CPU run? */

@@ -53,7 +53,7 @@ s32 BPF_STRUCT_OPS(gamer_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wa
 	/* A waker that is about to sleep leaves a CPU behind; the game does not wait for that. */
 	if (!wake_sync || nr_leases)
 		wake_flags &= ~SCX_WAKE_SYNC;
-	if (nr_leases || taskc->class_epoch != class_epoch) {
+	if (nr_leases ? !is_settled_game(taskc, now_ns) : taskc->class_epoch != class_epoch) {
 		boost_wakee(p, taskc);
 		refresh_class(p, taskc, now_ns);
 	}
@@ -129,11 +129,14 @@ void BPF_STRUCT_OPS(gamer_enqueue, struct task_struct *p, u64 enq_flags)
 			return;
 		}
 	}
-	/* The kernel asks select_cpu only about tasks that have a choice. */
-	if ((enq_flags & SCX_ENQ_WAKEUP) && (p->nr_cpus_allowed == 1 || !__COMPAT_is_enq_cpu_selected(enq_flags)))
-		boost_wakee(p, taskc);
 	now_ns = scx_bpf_now();
-	refresh_class(p, taskc, now_ns);
+	if (!is_settled_game(taskc, now_ns)) {
+		/* The kernel asks select_cpu only about tasks that have a choice. */
+		if ((enq_flags & SCX_ENQ_WAKEUP) &&
+		    (p->nr_cpus_allowed == 1 || !__COMPAT_is_enq_cpu_selected(enq_flags)))
+			boost_wakee(p, taskc);
+		refresh_class(p, taskc, now_ns);
+	}
 	if (enq_flags & SCX_ENQ_LAST) {
 		run_last(p, enq_flags);
 		return;
@@ -200,10 +203,15 @@ void BPF_STRUCT_OPS(gamer_dispatch, s32 cpu, struct task_struct *prev)
 	cpuc->is_kicked = false;	/* also if another CPU was faster and whom we put off goes on */
 	cpuc->turn_end_ns = 0;	/* whose turn it was either sleeps or has had it */
 	if (cpuc->promote_pid)
-		promote_holder(cpuc);
+		promote_holder(cpu);
 	if (nr_urgent || (others_wait && prev_is_urgent)) {
-		if (others_wait && give_turn_to_others(cpu, cpuc, prev))
-			return;
+		if (others_wait) {
+			/* The turn that has just ended counts. */
+			if (prev && cpuc->is_preemptible)
+				book_run(prev, cpuc);
+			if (give_turn_to_others(cpu))
+				return;
+		}
 		if (nr_urgent && scx_bpf_dsq_move_to_local(DSQ_URGENT, 0))
 			return;
 		if (nr_urgent)
@@ -211,11 +219,11 @@ void BPF_STRUCT_OPS(gamer_dispatch, s32 cpu, struct task_struct *prev)
 		if (prev_is_urgent && keep(prev, cpu))
 			return;
 	}
-	if (others_wait && !goes_before_queue(prev, cpu, cpuc) && serve_others(cpu, cpuc))
+	if (others_wait && !goes_before_queue(prev, cpu, cpuc) && serve_others(cpu))
 		return;
 	if (keep(prev, cpu))
 		return;
-	if ((nr_local || (nr_nodes > 1 && nr_shared)) && steal_from_others(cpu, cpuc))
+	if ((nr_local || (nr_nodes > 1 && nr_shared)) && steal_from_others(cpu))
 		return;
 	cpuc->urgent_misses = 0;	/* who runs here next is not of this dispatch */
 }
@@ -234,7 +242,7 @@ void BPF_STRUCT_OPS(gamer_running, struct task_struct *p)
 	cpuc->running_class = taskc->class;
 	if (taskc->last_cpu != cpu)
 		note_migration(p, taskc, cpu, scx_bpf_now());
-	if (nr_leases)
+	if (use_cpufreq && nr_leases)
 		follow_class(cpu, cpuc);
 	if (taskc->queue) {
 		if (taskc->has_woken)

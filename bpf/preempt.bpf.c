@@ -140,18 +140,16 @@ static bool somebody_starves(s32 cpu, struct cpu_ctx *cpuc, u64 now_ns)
 	return starves;
 }
 
-/* Moves one of the others to @cpu although an urgent task wants it, if that is due. @prev is what ran there. */
-__hidden bool give_turn_to_others(s32 cpu, struct cpu_ctx *cpuc, struct task_struct *prev)
+/* Moves one of the others to @cpu although an urgent task wants it, if that is due. What ran there is booked. */
+bool give_turn_to_others(s32 cpu)
 {
+	struct cpu_ctx *cpuc = cpu_ctx_of(cpu);
 	u64 now_ns = scx_bpf_now();
 	struct turn_timer *turn;
 	u64 turn_ns = FLOOR_TURN_NS;
 	bool is_rescue = false;
 	u32 key = cpu;
 
-	/* The turn that has just ended counts. */
-	if (prev && cpuc->is_preemptible)
-		book_run(prev, cpuc);
 	if (cpuc->others_ns) {
 		cpuc->floor_due_ns = floor_due_after(cpuc->floor_due_ns, now_ns, cpuc->others_ns,
 						     nr_leases ? FLOOR_PCT : FLOOR_IDLE_PCT, FLOOR_LATE_NS, FLOOR_WINDOW_NS);
@@ -163,7 +161,7 @@ __hidden bool give_turn_to_others(s32 cpu, struct cpu_ctx *cpuc, struct task_str
 		is_rescue = true;
 		turn_ns = RESCUE_TURN_NS;
 	}
-	if (!serve_others(cpu, cpuc))
+	if (!serve_others(cpu))
 		return false;
 	stat_inc(cpuc, is_rescue ? GR_STAT_RESCUE : GR_STAT_FLOOR_TURN);
 	cpuc->turn_end_ns = now_ns + turn_ns;

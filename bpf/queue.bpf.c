@@ -179,8 +179,9 @@ static bool take_shared(u32 node, struct cpu_ctx *cpuc)
 }
 
 /* Moves the next task that is not urgent to @cpu: the earlier of its own queue's head and the shared one's. */
-__hidden bool serve_others(s32 cpu, struct cpu_ctx *cpuc)
+bool serve_others(s32 cpu)
 {
+	struct cpu_ctx *cpuc = cpu_ctx_of(cpu);
 	u32 node = node_of(cpu);
 
 	if (cpuc->nr_queued && nr_shared_of(node) && !own_is_first(cpu, node))
@@ -240,8 +241,9 @@ static bool steal_from_nodes(s32 cpu, struct cpu_ctx *cpuc, u64 now_ns)
 }
 
 /* A CPU about to idle takes what waits for another one, its own node's first. */
-__hidden bool steal_from_others(s32 cpu, struct cpu_ctx *cpuc)
+bool steal_from_others(s32 cpu)
 {
+	struct cpu_ctx *cpuc = cpu_ctx_of(cpu);
 	u64 now_ns = scx_bpf_now();
 
 	if (nr_local && steal_from_cpus(cpu, cpuc, now_ns, false))

@@ -11,11 +11,6 @@
  */
 #include "gamer.bpf.h"
 
-__hidden u64 urgent_slice_ns(void)
-{
-	return slice_max_ns < URGENT_SLICE_MAX_NS ? slice_max_ns : URGENT_SLICE_MAX_NS;
-}
-
 __hidden u64 slice_of(struct task_ctx *taskc, struct cpu_ctx *cpuc, u32 nr_waiting, u64 now_ns)
 {
 	u64 slice_ns;
