@@ -30,7 +30,8 @@ const STEADY_RATIO: f64 = 1.2;
 const HOW_TO_READ: &str = "\
 Medians over the repeats, with the smallest and the largest beside them. Ratios are taken inside one repeat of one
 boot, then their median. *Alone* is the game without a load under EEVDF, the kernel's own scheduler; *best peer* is the
-best of EEVDF and the five others, chosen for each load by its median. 1 % low is the mean of the slowest 1 % of the
+best of EEVDF and the five others, chosen for each load by its median. *real-time* is the same figure with SCHED_FIFO in
+our place: as near to alone as anybody gets on this rig. 1 % low is the mean of the slowest 1 % of the
 frames, as frames a second. Input: from due to handled. The longest wait is that of any runnable task of the machine,
 from the kernel's own accounts (`benches/waits.bpf.c`).";
 

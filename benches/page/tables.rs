@@ -32,7 +32,7 @@ const COLUMNS: [(&str, usize, Figure); 11] = [
     ("longest wait ms", 0, longest_wait_ms),
 ];
 
-/// Target, figure, verdict.
+/// Target, figure, the same of a real-time game, verdict.
 pub fn targets(targets: &[Target]) -> String {
     let rows = targets.iter().map(|target| {
         let measured = target.measured.as_ref();
@@ -40,11 +40,12 @@ pub fn targets(targets: &[Target]) -> String {
             target.figure.clone(),
             format!("{}{}", target.limit, target.unit),
             measured.map_or(NOT_MEASURED.into(), |measured| format!("{}{}", measured.spread, target.unit)),
+            text(measured.and_then(|measured| measured.bound), 2),
             measured.map_or(String::new(), |measured| measured.place.clone()),
             target.verdict().to_string(),
         ]
     });
-    markdown(&["figure", "target", "measured", "where", "verdict"], rows)
+    markdown(&["figure", "target", "measured", "real-time", "where", "verdict"], rows)
 }
 
 /// p99 frame time: a row for each scheduler, a column for each load.

@@ -38,6 +38,8 @@ pub struct Target {
 pub struct Measured {
     pub spread: Spread,
     pub place: String,
+    /// The same of a real-time game in our place, where it was measured: as near as anybody gets on this rig.
+    pub bound: Option<Spread>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -131,8 +133,9 @@ fn mode(fps: u32) -> String {
 fn to_alone(results: &Results, fps: u32, name: &str, figure: Figure, limit: f64) -> Target {
     let alone = results.rounds(Contestant::Eevdf, Cell { fps, load: LoadKind::None }, figure);
     let found = results.cells_at(fps).filter(|cell| cell.load != LoadKind::None).filter_map(|cell| {
-        let spread = ratio(&results.rounds(Contestant::Ours, cell, figure), &alone)?;
-        Some(Measured { spread, place: cell.load.to_string() })
+        let to_alone = |who| ratio(&results.rounds(who, cell, figure), &alone);
+        let spread = to_alone(Contestant::Ours)?;
+        Some(Measured { spread, place: cell.load.to_string(), bound: to_alone(Contestant::RealTime) })
     });
     let figure = format!("{name} under any load ÷ alone, {}", mode(fps));
     Target::worst_of(figure, Limit::AtMost(limit), "", found)
@@ -140,8 +143,10 @@ fn to_alone(results: &Results, fps: u32, name: &str, figure: Figure, limit: f64)
 
 fn rival_to_ours(results: &Results, cell: Cell) -> Target {
     let measured = results.best_rival(cell, p99_ms).and_then(|rival| {
-        let [theirs, ours] = [rival, Contestant::Ours].map(|who| results.rounds(who, cell, p99_ms));
-        Some(Measured { spread: ratio(&theirs, &ours)?, place: rival.label().into() })
+        let theirs = results.rounds(rival, cell, p99_ms);
+        let to = |who| ratio(&theirs, &results.rounds(who, cell, p99_ms));
+        let spread = to(Contestant::Ours)?;
+        Some(Measured { spread, place: rival.label().into(), bound: to(Contestant::RealTime) })
     });
     let figure = format!("best peer's p99 frame time ÷ ours, {}, {}", cell.load, mode(cell.fps));
     Target { figure, limit: Limit::AtLeast(4.0), unit: "", measured }
@@ -150,7 +155,7 @@ fn rival_to_ours(results: &Results, cell: Cell) -> Target {
 fn load_progress(results: &Results) -> Target {
     let found = results.cells_at(0).filter_map(|cell| {
         let spread = results.spread(Contestant::Ours, cell, load_cpu_pct)?;
-        Some(Measured { spread, place: cell.load.to_string() })
+        Some(Measured { spread, place: cell.load.to_string(), bound: None })
     });
     Target::worst_of("progress of the load beside an uncapped game", Limit::AtLeast(5.0), " % of CPU", found)
 }
@@ -164,7 +169,7 @@ fn longest_wait(results: &Results) -> Target {
         .filter_map(|frames| {
             let spread = Spread::of([longest_wait_ms(frames)?])?;
             let place = format!("{}, {}, \"{}\"", frames.contestant.label(), frames.cell, frames.waits.comm);
-            Some(Measured { spread, place })
+            Some(Measured { spread, place, bound: None })
         });
     Target::worst_of("longest wait of any task, any cell", Limit::AtMost(500.0), " ms", found)
 }
@@ -173,7 +178,7 @@ fn without_a_game(results: &Results) -> Target {
     let cell = Cell { fps: CAPPED_FPS, load: LoadKind::Hogs };
     let measured = results.best_rival(cell, p99_ms).and_then(|rival| {
         let [ours, theirs] = [Contestant::OursIdle, rival].map(|who| results.rounds(who, cell, p99_ms));
-        Some(Measured { spread: ratio(&ours, &theirs)?, place: rival.label().into() })
+        Some(Measured { spread: ratio(&ours, &theirs)?, place: rival.label().into(), bound: None })
     });
     let figure = format!("no game: p99 of a program {} under hogs ÷ best peer's", mode(CAPPED_FPS));
     Target { figure, limit: Limit::AtMost(1.1), unit: "", measured }
@@ -183,7 +188,7 @@ fn costs(results: &Results) -> Vec<Target> {
     let cost = |who| results.cost(who);
     let compared = |ours: Contestant, other: Contestant, figure: fn(&crate::record::Cost) -> Option<f64>| {
         let spread = Spread::of([figure(cost(ours)?)? / figure(cost(other)?)?])?;
-        Some(Measured { spread, place: ours.label().into() })
+        Some(Measured { spread, place: ours.label().into(), bound: None })
     };
     let pipe = |other| {
         [Contestant::OursIdle, Contestant::Ours]
@@ -251,6 +256,20 @@ mod tests {
         let target = find(&targets, "best peer's p99 frame time ÷ ours, mixed");
         assert_eq!(target.measured.as_ref().map(|measured| measured.spread.median), Some(4.3));
         assert_eq!(target.verdict(), Verdict::Met);
+    }
+
+    #[test]
+    fn what_a_real_time_game_has_stands_beside_ours() {
+        let targets = all(&sample::results(vec![
+            sample::frames(Contestant::Eevdf, ALONE, 0, 10.0),
+            sample::frames(Contestant::Eevdf, MIXED, 0, 40.0),
+            sample::frames(Contestant::Ours, MIXED, 0, 16.0),
+            sample::frames(Contestant::RealTime, MIXED, 0, 12.5),
+        ]));
+        let bound = |start| find(&targets, start).measured.as_ref().and_then(|measured| Some(measured.bound?.median));
+        assert_eq!(bound("p99 frame time under any load ÷ alone, uncapped"), Some(1.25));
+        assert_eq!(bound("best peer's p99 frame time ÷ ours, mixed"), Some(3.2));
+        assert_eq!(bound("progress of the load"), None);
     }
 
     #[test]
