@@ -3,9 +3,10 @@
  * Who has used how much?
  *
  * How: the kernel counts each task's CPU time anyway (se.sum_exec_runtime). A task is charged for what was added
- * since the last time only when somebody asks: as it is queued, or as it competes with who waits. That spares every
- * switch a look-up of its context. What a CPU ran is booked on the CPU, at the tick and when the task stops, for
- * the floor and for the shares that are reported.
+ * since the last time only when somebody asks: as it is queued, or as it competes with who waits; a thread of the
+ * game, whose rank does not depend on it, once a millisecond at most. That spares every switch a look-up of its
+ * context. What a CPU ran is booked on the CPU, at the tick and when the task stops, for the floor and for the
+ * shares that are reported.
  *
  * Limits: a kernel that does not tell how long a task has waited (CONFIG_SCHED_INFO) makes waiting look like sleep,
  * so that hogs in a crowd stay light. A task that runs for long without being queued is charged late; its bucket is
