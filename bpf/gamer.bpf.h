@@ -64,7 +64,7 @@ extern const volatile u32 use_cpufreq;
 /* While there is no game a sleep counts for this at least, and so makes up for 2 ms of work (ADR 0010). */
 #define SLEEP_LEAST_NS NSEC_PER_MSEC
 
-/* What the game uses is charged this late at most. */
+/* What a thread of the game uses is charged this much later at most: at its first wake-up from then on. */
 #define CHARGE_GAME_NS NSEC_PER_MSEC
 
 /* A task_ctx.class_epoch that equals no epoch: look again. */
@@ -300,7 +300,10 @@ __hidden void leave_queue(struct task_ctx *taskc);
 __hidden void queue_task(struct task_struct *p, struct task_ctx *taskc, u64 now_ns, u64 enq_flags);
 __hidden u64 head_wait_ns(u64 dsq, u64 now_ns);
 __hidden bool goes_before_queue(struct task_struct *prev, s32 cpu, struct cpu_ctx *cpuc);
-/* Global ones, as is give_turn_to_others(): the verifier reads them once, not in every state in which dispatch calls. */
+/*
+ * Global, as are promote_holder() and give_turn_to_others(): the verifier reads them once, and not in every state in
+ * which dispatch calls them.
+ */
 bool serve_others(s32 cpu);
 bool steal_from_others(s32 cpu);
 

@@ -140,7 +140,7 @@ static bool somebody_starves(s32 cpu, struct cpu_ctx *cpuc, u64 now_ns)
 	return starves;
 }
 
-/* Moves one of the others to @cpu although an urgent task wants it, if that is due. What ran there is booked. */
+/* Moves one of the others to @cpu although an urgent task wants it, if that is due. The caller has booked what ran there. */
 bool give_turn_to_others(s32 cpu)
 {
 	struct cpu_ctx *cpuc = cpu_ctx_of(cpu);
