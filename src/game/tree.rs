@@ -60,23 +60,15 @@ impl Process {
         names::base_name(&self.argv0)
     }
 
-    /// The name that a player would recognise: the longer form of comm where argv tells it.
+    /// The name that a player would recognise: the longer form of comm where argv tells it. It is asked for comm anew: the
+    /// process may have become another program between the readings of a look, so that `comm` is of the old one and
+    /// `argv0` of the new one.
     #[must_use]
-    pub fn name(&self) -> &str {
-        longer_form(&self.comm, self.argv0_name())
+    pub fn name(&self, procfs: &ProcFs) -> String {
+        let comm = procfs.comm(self.id.pid).unwrap_or_else(|| self.comm.clone());
+        let long = self.argv0_name();
+        if long.starts_with(&comm) { long.to_owned() } else { comm }
     }
-
-    /// [`Process::name`] of the program that it runs by now: it may have become another one between the readings of a
-    /// look, so that `comm` is of the old one and `argv0` of the new one.
-    #[must_use]
-    pub fn name_now(&self, procfs: &ProcFs) -> String {
-        let comm = procfs.comm(self.id.pid);
-        longer_form(comm.as_ref().unwrap_or(&self.comm), self.argv0_name()).to_owned()
-    }
-}
-
-fn longer_form<'a>(comm: &'a str, argv0_name: &'a str) -> &'a str {
-    if argv0_name.starts_with(comm) { argv0_name } else { comm }
 }
 
 /// The family at one moment, eldest first.
@@ -251,9 +243,9 @@ mod tests {
             argv0: "/opt/eldenring-launcher".to_owned(),
             ..look(&proc).processes[0].clone()
         };
-        assert_eq!((torn.name(), torn.name_now(&proc.fs()).as_str()), ("sh", "eldenring-launcher"));
+        assert_eq!(torn.name(&proc.fs()), "eldenring-launcher");
         let gone = Process { id: born(11), ..torn };
-        assert_eq!(gone.name_now(&proc.fs()), "sh");
+        assert_eq!(gone.name(&proc.fs()), "sh");
     }
 
     #[test]
@@ -265,7 +257,7 @@ mod tests {
         fs::remove_file(proc.path().join("12/cmdline")).expect("unreadable cmdline");
         let snapshot = look(&proc);
         assert_eq!(snapshot.processes.len(), 2);
-        assert_eq!(snapshot.processes[1].name(), "game");
+        assert_eq!(snapshot.processes[1].name(&proc.fs()), "game");
     }
 
     #[test]

@@ -205,7 +205,7 @@ impl Watch {
         self.pin(self.choice.pinned);
         // Gone between the look and the pin: forget it, so that the next look is a search.
         self.choice.pinned = self.pinned.as_ref().map(|(id, _)| *id);
-        Ok(self.choice.pinned.and_then(|id| snapshot.find(id)).map(|process| process.name_now(&self.procfs)))
+        Ok(self.choice.pinned.and_then(|id| snapshot.find(id)).map(|process| process.name(&self.procfs)))
     }
 
     fn pin(&mut self, id: Option<Identity>) {
