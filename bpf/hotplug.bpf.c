@@ -47,10 +47,13 @@ static void hand_back(u64 dsq, s32 cpu)
 {
 	struct task_struct *p;
 
+	/* verifier: up to 6.17 it takes a timer's callback to be sleepable, as gamer_init is that sets it */
+	bpf_rcu_read_lock();
 	bpf_for_each(scx_dsq, p, dsq, 0) {
 		if (task_cpu_of(p) == cpu)
 			scx_bpf_dsq_move(BPF_FOR_EACH_ITER, p, SCX_DSQ_LOCAL_ON | cpu, 0);
 	}
+	bpf_rcu_read_unlock();
 }
 
 __hidden void abandon_cpu(s32 cpu)
