@@ -336,20 +336,30 @@ void BPF_STRUCT_OPS(gamer_cpu_offline, s32 cpu)
 	abandon_cpu(cpu);
 }
 
+/* The kernel would report the errno alone. */
+static s32 create_queue(u64 dsq, s32 node)
+{
+	s32 err = scx_bpf_create_dsq(dsq, node);
+
+	if (err)
+		scx_bpf_error("cannot create queue 0x%llx on node %d: error %d", dsq, node, err);
+	return err;
+}
+
 s32 BPF_STRUCT_OPS_SLEEPABLE(gamer_init)
 {
 	s32 cpu, node, err;
 
-	err = scx_bpf_create_dsq(DSQ_URGENT, -1);
+	err = create_queue(DSQ_URGENT, -1);
 	if (err)
 		return err;
 	bpf_for(node, 0, nr_nodes) {
-		err = scx_bpf_create_dsq(DSQ_SHARED + node, node);
+		err = create_queue(DSQ_SHARED + node, node);
 		if (err)
 			return err;
 	}
 	bpf_for(cpu, 0, nr_cpu_ids) {
-		err = scx_bpf_create_dsq(cpu, -1);
+		err = create_queue(cpu, -1);
 		if (err)
 			return err;
 	}
@@ -377,10 +387,6 @@ SCX_OPS_DEFINE(gamer_ops,
 	.cpu_offline	= (void *)gamer_cpu_offline,
 	.init		= (void *)gamer_init,
 	.exit		= (void *)gamer_exit,
-	/*
-	 * Exiting and migration-disabled tasks come to enqueue like all others. Put on a CPU by the kernel they
-	 * would pass the game's queue, and one that is preempted there would be put there again, for ever.
-	 */
-	.flags		= SCX_OPS_ENQ_EXITING | SCX_OPS_ENQ_MIGRATION_DISABLED,
+	/* .flags: those that the kernel has, from src/sched/load.rs */
 	.timeout_ms	= KERNEL_TIMEOUT_MS,
 	.name		= "gamer");

@@ -7,6 +7,9 @@ use std::path::PathBuf;
 use crate::files;
 use crate::session::protocol::ErrorKind;
 
+/// The oldest kernel on which everything is tested, as major and minor version.
+pub const OLDEST_KERNEL: (u32, u32) = (6, 16);
+
 /// Why the scheduler can't attach, in the player's words.
 #[derive(Debug)]
 pub enum NotReady {
@@ -19,6 +22,15 @@ pub enum NotReady {
     BrokenBtf {
         /// Release of the running kernel.
         release: String,
+    },
+    /// The kernel's verifier has refused one of our BPF programs.
+    Refused {
+        /// Release of the running kernel.
+        release: String,
+        /// Name of the program.
+        program: String,
+        /// The last line of the verifier's log.
+        why: String,
     },
     /// We may not load BPF programs.
     Privilege,
@@ -55,15 +67,21 @@ impl NotReady {
             Self::Privilege => ErrorKind::Privilege,
             Self::OtherScheduler { .. } => ErrorKind::OtherScheduler,
             Self::TooMany { .. } => ErrorKind::Limit,
-            Self::Unwanted | Self::GivenUp { .. } | Self::Failed(_) => ErrorKind::Attach,
+            Self::Refused { .. } | Self::Unwanted | Self::GivenUp { .. } | Self::Failed(_) => ErrorKind::Attach,
         }
     }
 
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::NoSchedExt { .. } => "boot a kernel with CONFIG_SCHED_CLASS_EXT=y, 6.18 or later".to_owned(),
+            Self::NoSchedExt { .. } => {
+                let (major, minor) = OLDEST_KERNEL;
+                format!("boot a kernel with CONFIG_SCHED_CLASS_EXT=y, {major}.{minor} or later")
+            }
             Self::BrokenBtf { .. } => "boot another kernel: this one was built with a pahole before 1.26".to_owned(),
+            Self::Refused { .. } => {
+                "report this line and your distribution; `sudo scx_gamer -v` prints the verifier's whole log".to_owned()
+            }
             Self::Privilege => {
                 "install the service, which lends that right without a password: see Install in the README".to_owned()
             }
@@ -85,6 +103,9 @@ impl fmt::Display for NotReady {
             Self::NoSchedExt { release } => write!(f, "this kernel ({release}) has no sched_ext"),
             Self::BrokenBtf { release } => {
                 write!(f, "this kernel ({release}) refuses every sched_ext scheduler because its BTF is broken")
+            }
+            Self::Refused { release, program, why } => {
+                write!(f, "this kernel ({release}) refuses the BPF program {program}: {why}")
             }
             Self::Privilege => write!(f, "no permission to load a scheduler into the kernel"),
             Self::OtherScheduler { name, why } => {
@@ -174,6 +195,44 @@ mod tests {
             fs::write(path, text).expect("write");
         }
         root
+    }
+
+    #[test]
+    fn texts_and_ring_name_the_oldest_tested_kernel() {
+        let (major, minor) = OLDEST_KERNEL;
+        for (file, text, names_it) in [
+            (
+                "README.md",
+                include_str!("../../README.md"),
+                format!("- Linux {major}.{minor}, the oldest tested kernel,"),
+            ),
+            ("README.md", include_str!("../../README.md"), format!("| boot a kernel of {major}.{minor} or later with")),
+            (
+                "control.in",
+                include_str!("../../packaging/debian/control.in"),
+                format!("Needs Linux {major}.{minor} or"),
+            ),
+            (
+                "kernel.sh",
+                include_str!("../../tests/vm/lib/kernel.sh"),
+                format!("_OLDEST_VERSION:-{major}.{minor}.*}}"),
+            ),
+            ("testing.md", include_str!("../../docs/testing.md"), format!("| `oldest` | {major}.{minor}.* |")),
+        ] {
+            assert!(text.contains(&names_it), "{file} does not contain {names_it:?}");
+        }
+    }
+
+    #[test]
+    fn refused_program_is_named_with_the_verdict() {
+        let refused = NotReady::Refused {
+            release: "6.16.12".to_owned(),
+            program: "gamer_init".to_owned(),
+            why: "expected an RCU CS".to_owned(),
+        };
+        assert_eq!(refused.to_string(), "this kernel (6.16.12) refuses the BPF program gamer_init: expected an RCU CS");
+        assert!(refused.hint().is_some_and(|hint| hint.contains("scx_gamer -v")));
+        assert_eq!(refused.kind(), ErrorKind::Attach);
     }
 
     #[test]

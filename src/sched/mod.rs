@@ -3,6 +3,8 @@
 mod end;
 mod family;
 mod futex;
+mod load;
+mod refusal;
 mod sample;
 mod skel;
 mod sources;
@@ -10,7 +12,6 @@ pub mod stats;
 pub mod topology;
 mod tunables;
 
-use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::ptr;
@@ -22,31 +23,23 @@ use anyhow::Context as _;
 use anyhow::anyhow;
 use anyhow::ensure;
 use libbpf_rs::Link;
-use libbpf_rs::OpenObject;
 use libbpf_rs::ProgramInput;
 use libbpf_rs::RingBuffer;
 use libbpf_rs::RingBufferBuilder;
-use libbpf_rs::libbpf_sys;
-use scx_utils::scx_ops_attach;
 
 pub use self::end::End;
 pub use self::family::Member;
 use self::skel::BpfSkel;
-use self::skel::BpfSkelBuilder;
-use self::skel::OpenBpfSkel;
 use self::skel::intf;
 pub use self::sources::CRTCS_MAX;
 pub use self::sources::KernelEyes;
 pub use self::topology::Machine;
 pub use self::tunables::IdleScan;
-use self::tunables::NODES_MAX;
 pub use self::tunables::Tunables;
 pub use self::tunables::WAKEUP_TIMER_US_MIN;
 use crate::kernel::NotReady;
 use crate::kernel::SchedExtDir;
-use crate::kernel::is_btf_broken;
 use crate::kernel::is_ours;
-use crate::kernel::kernel_release;
 
 /// Most leases that the BPF side tells apart.
 pub const LEASES_MAX: usize = intf::gr_limits_GR_LEASES_MAX as usize;
@@ -168,13 +161,13 @@ impl Scheduler {
     ) -> Result<Self, NotReady> {
         let sched_ext = SchedExtDir::at(sysfs);
         sched_ext.check()?;
-        let mut skel = load(tunables, machine, sysfs)?;
+        let mut skel = load::load(tunables, machine, sysfs)?;
         let kernel_events = watch_kernel(&skel)?;
         let family_news = family::News::watch(&skel)?;
         if !is_wanted() {
             return Err(NotReady::Unwanted);
         }
-        let link = scx_ops_attach!(skel, gamer_ops)?;
+        let link = load::attach(&mut skel, &sched_ext)?;
         let attached = Self {
             link: Some(link),
             kernel_events,
@@ -186,12 +179,14 @@ impl Scheduler {
             nr_cpus: machine.places.len(),
             weak_cpus: machine.weak_cpus(),
         };
-        let state = attached.sched_ext.state();
-        if state.as_deref() != Some("enabled") {
-            let why = attached.end().unwrap_or_else(End::without_reason).reason;
-            return Err(anyhow!("the kernel reports {state:?} after attaching: {why}").into());
+        match attached.sched_ext.state().as_deref() {
+            Some("enabled") => Ok(attached),
+            Some(state) => {
+                let why = attached.end().unwrap_or_else(End::without_reason).reason;
+                Err(anyhow!("sched_ext is {state} after attaching: {why}").into())
+            }
+            None => Err(anyhow!("it is attached, but the state of sched_ext cannot be read").into()),
         }
-        Ok(attached)
     }
 
     /// Name under which the kernel lists us.
@@ -297,63 +292,11 @@ impl Scheduler {
     }
 }
 
-/// Opens, fills in and loads the BPF object, without the programs that see events where the kernel refuses one of them.
-fn load(tunables: &Tunables, machine: &Machine, sysfs: &Path) -> Result<BpfSkel<'static>, NotReady> {
-    let seeing = load_with(tunables, machine, |skel| sources::choose(skel, tunables, sysfs));
-    match seeing.map_err(explain_load_failure) {
-        // What has another name fails for the scheduler itself as well.
-        Err(NotReady::Failed(why)) => {
-            log::debug!("loading once more without the programs that see events: {why:#}");
-            load_with(tunables, machine, sources::choose_none).map_err(explain_load_failure)
-        }
-        outcome => outcome,
-    }
-}
-
-fn load_with(
-    tunables: &Tunables,
-    machine: &Machine,
-    choose_sources: impl FnOnce(&mut OpenBpfSkel<'_>),
-) -> anyhow::Result<BpfSkel<'static>> {
-    // The skeleton borrows this for as long as it lives, which Rust can't say of a field beside it: 8 bytes an
-    // attach are left to the process's end. What they point to is freed with the skeleton.
-    let object: &'static mut MaybeUninit<OpenObject> = Box::leak(Box::new(MaybeUninit::uninit()));
-    let mut skel: OpenBpfSkel<'static> = scx_utils::scx_ops_open!(
-        BpfSkelBuilder::default(),
-        object,
-        gamer_ops,
-        None::<libbpf_sys::bpf_object_open_opts>
-    )?;
-    let nr_cpus = machine.places.len();
-    ensure!(nr_cpus <= CPUS_MAX, "this machine has {nr_cpus} CPUs, more than the {CPUS_MAX} we have room for");
-    let nr_nodes = machine.nr_nodes;
-    ensure!(nr_nodes <= NODES_MAX, "this machine has {nr_nodes} nodes, more than the {NODES_MAX} we have room for");
-    tunables.write_to(&mut skel, machine)?;
-    futex::choose(&mut skel);
-    choose_sources(&mut skel);
-    let skel = scx_utils::scx_ops_load!(skel, gamer_ops, uei)?;
-    Ok(skel)
-}
-
 /// The events of `gamer_exit()` and `gamer_cpu_online()`, as something to wait for.
 fn watch_kernel(skel: &BpfSkel<'_>) -> anyhow::Result<RingBuffer<'static>> {
     let mut builder = RingBufferBuilder::new();
     builder.add(&skel.maps.events, |_| 0).context("watch the scheduler's exit")?;
     builder.build().context("watch the scheduler's exit")
-}
-
-/// Tells the two failures that a player can act upon from the others.
-fn explain_load_failure(error: anyhow::Error) -> NotReady {
-    let release = kernel_release();
-    if is_btf_broken() {
-        return NotReady::BrokenBtf { release };
-    }
-    let is_denied = |cause: &(dyn std::error::Error + 'static)| {
-        cause
-            .downcast_ref::<libbpf_rs::Error>()
-            .is_some_and(|error| error.kind() == libbpf_rs::ErrorKind::PermissionDenied)
-    };
-    if error.chain().any(is_denied) { NotReady::Privilege } else { NotReady::Failed(error) }
 }
 
 /// Runs a program of type syscall on `argument`, which it reads and writes.

@@ -15,11 +15,9 @@ use crate::events::frame::Source;
 use crate::events::input::Kind;
 use crate::kernel::KernelBtf;
 use crate::kernel::NotReady;
+use crate::kernel::OLDEST_KERNEL;
 use crate::kernel::is_ours;
 use crate::wrapper::ask::NoAnswer;
-
-/// The oldest kernel that was tried, as major and minor version.
-const OLDEST_KERNEL: (u32, u32) = (6, 18);
 
 /// Judges everything, what the others rest on first.
 pub fn judge(facts: &Facts) -> Vec<Check> {
@@ -54,7 +52,7 @@ fn kernel(facts: &Facts) -> Check {
         (Some(_), Some(version)) if version < OLDEST_KERNEL => {
             let (major, minor) = OLDEST_KERNEL;
             let says =
-                format!("Linux {release} has sched_ext, but is older than {major}.{minor}, the oldest that was tried");
+                format!("Linux {release} has sched_ext, but is older than {major}.{minor}, the oldest tested kernel");
             warn("kernel", says, format!("boot a kernel of {major}.{minor} or later"))
         }
         (Some(_), _) => ok("kernel", format!("Linux {release} has sched_ext")),

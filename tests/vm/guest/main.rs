@@ -11,6 +11,7 @@ mod hotplug;
 mod input;
 mod kills;
 mod load;
+mod load_failures;
 mod metrics;
 mod pins;
 mod place;

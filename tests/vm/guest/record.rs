@@ -97,7 +97,10 @@ impl Record {
     fn closest_to(&self, seen: &KernelRecord) -> Result<(&KernelRecord, Bounds), String> {
         let same_series = |record: &&KernelRecord| series(&record.release) == series(&seen.release);
         let recorded = self.kernel.iter().find(same_series).ok_or_else(|| {
-            format!("nothing is recorded for kernels like {}: `make record` with it as main or lts", seen.release)
+            format!(
+                "nothing is recorded for kernels like {}: `make record` with it as main, lts or oldest",
+                seen.release
+            )
         })?;
         let is_same_build = recorded.release == seen.release && recorded.clang == seen.clang;
         Ok((recorded, if is_same_build { SAME_BUILD } else { SAME_SERIES }))

@@ -13,11 +13,12 @@ find_kernel() { # NAME|VERSION|PATH
   case $1 in
     main) find_debian_kernel "${VM_MAIN_VERSION:-7.3.*}" ;;
     lts) find_debian_kernel "${VM_LTS_VERSION:-6.18.*}" ;;
+    oldest) find_debian_kernel "${VM_OLDEST_VERSION:-6.16.*}" ;;         # src/kernel/ready.rs names it, too
     broken-btf) find_debian_kernel "${VM_BROKEN_BTF_VERSION:-7.2.12}" ;; # refuses every sched_ext program
     no-scx) find_debian_kernel "${VM_NO_SCX_VERSION:-6.12.*}" ;;         # built without sched_ext
     */*) use_kernel_file "$1" ;;
     [0-9]*) find_debian_kernel "$1" ;;
-    *) refuse "no kernel named '$1': main, lts, broken-btf, no-scx, a version or a path to a vmlinuz" ;;
+    *) refuse "no kernel named '$1': main, lts, oldest, broken-btf, no-scx, a version or a path to a vmlinuz" ;;
   esac
 }
 
