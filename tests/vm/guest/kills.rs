@@ -3,7 +3,6 @@
 use std::process::Stdio;
 use std::thread::sleep;
 use std::time::Duration;
-use std::time::Instant;
 
 use nix::sys::signal::Signal;
 use procfs::process::all_processes;
@@ -18,8 +17,11 @@ use crate::support::wait_for_process;
 use crate::support::wait_until;
 
 const NR_KILLS: u32 = 50;
-/// The scheduler is gone so soon after the wrapper's death.
-const GONE_WITHIN: Duration = Duration::from_secs(1);
+/// How long this real-time thread sleeps between two checks.
+const CHECK_EVERY: Duration = Duration::from_millis(20);
+/// The scheduler is gone after at most so many checks, about a second. Checks are counted because the emulator's clock
+/// jumps now and then while the kernel waits for RCU in a detach (see docs/testing.md).
+const CHECKS_MAX: u32 = 50;
 /// Kills fall between the spawn and well after the attach.
 const LATEST_KILL_MS: u64 = 2500;
 
@@ -46,12 +48,16 @@ fn fifty_wrappers_killed_at_any_instant_leave_no_scheduler_and_every_game() {
         sleep(instant_of(round));
         nr_attached += u32::from(state() == "enabled");
         wrapper.signal(Signal::SIGKILL);
-        let killed = Instant::now();
         wrapper.wait().expect("wait");
+        let mut nr_checks = 0;
         while owner_runs() {
-            let is_late = killed.elapsed() > GONE_WITHIN;
-            assert!(!is_late || state() == "disabled", "round {round}: {} after {:?}", state(), killed.elapsed());
-            sleep(Duration::from_millis(20));
+            nr_checks += 1;
+            assert!(
+                nr_checks < CHECKS_MAX || state() == "disabled",
+                "round {round}: {} after {nr_checks} checks",
+                state()
+            );
+            sleep(CHECK_EVERY);
         }
         wait_until("the machine is as it was", || state() == "disabled");
         assert!(is_alive(game), "round {round}: the game died with the wrapper");
