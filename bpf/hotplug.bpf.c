@@ -47,7 +47,7 @@ static void hand_back(u64 dsq, s32 cpu)
 {
 	struct task_struct *p;
 
-	/* verifier: up to 6.17 it takes a timer's callback to be sleepable, as gamer_init is that sets it */
+	/* verifier: up to 6.17 a timer's callback counts as sleepable if a sleepable program (gamer_init) sets it */
 	bpf_rcu_read_lock();
 	bpf_for_each(scx_dsq, p, dsq, 0) {
 		if (task_cpu_of(p) == cpu)

@@ -336,7 +336,7 @@ void BPF_STRUCT_OPS(gamer_cpu_offline, s32 cpu)
 	abandon_cpu(cpu);
 }
 
-/* The kernel would report the errno alone. */
+/* Names the queue: of a failed init the kernel reports the errno alone. */
 static s32 create_queue(u64 dsq, s32 node)
 {
 	s32 err = scx_bpf_create_dsq(dsq, node);
@@ -387,6 +387,6 @@ SCX_OPS_DEFINE(gamer_ops,
 	.cpu_offline	= (void *)gamer_cpu_offline,
 	.init		= (void *)gamer_init,
 	.exit		= (void *)gamer_exit,
-	/* .flags: those that the kernel has, from src/sched/load.rs */
+	/* src/sched/load.rs sets .flags at load time, to those that the running kernel knows */
 	.timeout_ms	= KERNEL_TIMEOUT_MS,
 	.name		= "gamer");

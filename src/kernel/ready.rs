@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::files;
 use crate::session::protocol::ErrorKind;
 
-/// The oldest kernel on which everything is tested, as major and minor version.
+/// The oldest kernel of the test ring on which the scheduler works, as major and minor version.
 pub const OLDEST_KERNEL: (u32, u32) = (6, 16);
 
 /// Why the scheduler can't attach, in the player's words.

@@ -28,17 +28,18 @@ use crate::kernel::is_ours;
 use crate::kernel::kernel_release;
 
 /// Flags of `struct sched_ext_ops`. With these two, exiting and migration-disabled tasks pass through `gamer_enqueue()`
-/// as all others do. The kernel would put them on a CPU itself, ahead of the game's queue, and would put one that is
-/// preempted there back in front of the game each time.
+/// as all others do. Without them the kernel puts such a task on a CPU itself, ahead of the game's queue, and puts it
+/// there again each time it is preempted.
 const OPS_FLAGS: [&str; 2] = ["SCX_OPS_ENQ_EXITING", "SCX_OPS_ENQ_MIGRATION_DISABLED"];
 
-/// Loads the BPF object. If the kernel refuses one of the programs that see events, loads it without them.
+/// Loads the BPF object. If that fails, tries once more without the programs that see events: one of them may be the
+/// cause, and the scheduler is worth more than its windows.
 ///
 /// # Errors
 /// [`NotReady`], in words for the player.
 pub fn load(tunables: &Tunables, machine: &Machine, sysfs: &Path) -> Result<BpfSkel<'static>, NotReady> {
     match try_load(tunables, machine, |skel| sources::choose(skel, tunables, sysfs)) {
-        // A failure of any other kind has nothing to do with single programs.
+        // Broken BTF and a missing permission would fail the second attempt as well.
         Err(why @ (NotReady::Refused { .. } | NotReady::Failed(_))) => {
             log::debug!("loading once more without the programs that see events: {why}");
             try_load(tunables, machine, sources::choose_none)

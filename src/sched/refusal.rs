@@ -1,5 +1,5 @@
-//! Why a load or an attach failed. libbpf returns a bare errno; the program's name and the verifier's words are in the
-//! warnings that it prints meanwhile.
+//! Why a load or an attach failed. libbpf returns only an errno. The warnings that it prints before that name the program
+//! and contain the verifier's log.
 
 use std::mem;
 use std::sync::Mutex;
@@ -107,7 +107,7 @@ fn is_about_the_verifier(line: &str) -> bool {
     ["processed ", "verification time ", "stack depth "].iter().any(|start| line.starts_with(start))
 }
 
-/// Warnings about the object as a whole repeat the errno. The third comes with each attach, also with one that succeeds.
+/// Warnings about the object as a whole repeat the errno. The one about a link comes with every attach.
 fn explains_nothing(warning: &str) -> bool {
     ["failed to load object ", "failed to load BPF skeleton "].iter().any(|start| warning.starts_with(start))
         || warning.ends_with(": BPF map skeleton link is uninitialized")
