@@ -21,6 +21,7 @@ use anyhow::ensure;
 use nix::time::ClockId;
 use nix::time::clock_gettime;
 use procfs::process::Process;
+use scx_gamer_run::session::transport::Transport;
 use tempfile::TempDir;
 
 const NR_REPEATS: usize = 20;
@@ -124,7 +125,7 @@ impl Service {
         let mut command = Command::new(program("scx_gamer")?);
         command.args(["--serve", "--group", "root", "--socket"]).arg(&path).stderr(Stdio::null());
         let service = Self { process: command.spawn().context("start scx_gamer")?, directory };
-        wait_until("the service listens", || Ok(path.exists()))?;
+        wait_until("the service listens", || Ok(Transport::connect(&path).is_ok()))?;
         Ok(service)
     }
 

@@ -53,7 +53,8 @@ impl Service {
         let said = fs::File::create(directory.path().join("said")).expect("make a file");
         let mut command = scx_gamer(&["--serve", "-v", "--group", GROUP.0, "--socket"]);
         let process = Kept::spawn(command.arg(&path).args(flags).stderr(Stdio::from(said)));
-        wait_until("the service listens", || path.exists());
+        // The path appears with bind(2), which a connect(2) before listen(2) finds refused.
+        wait_until("the service listens", || Transport::connect(&path).is_ok());
         assert_eq!(state(), "disabled", "nobody plays yet");
         Self { process, directory }
     }
