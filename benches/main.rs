@@ -11,11 +11,13 @@ mod claim;
 #[path = "../examples/support/load_kind.rs"]
 mod load_kind;
 #[path = "../examples/support/play.rs"]
+#[allow(dead_code, reason = "shared; each example uses a part")]
 mod play;
 #[path = "../examples/support/process.rs"]
 #[allow(dead_code, reason = "shared; each example uses a part")]
 mod process;
 #[path = "../examples/support/report.rs"]
+#[allow(dead_code, reason = "shared; each example uses a part")]
 mod report;
 #[path = "../examples/support/sched_ext.rs"]
 mod sched_ext;

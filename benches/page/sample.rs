@@ -12,12 +12,9 @@ use crate::record::Frames;
 use crate::record::Rig;
 use crate::record::Run;
 use crate::record::Waits;
-use crate::report::FrameTimes;
-use crate::report::GameConfig;
 use crate::report::GameReport;
 use crate::report::InputTimes;
 use crate::report::LoadReport;
-use crate::sched_ext::SchedExt;
 
 pub fn results(frames: Vec<Frames>) -> Results {
     use clap::ValueEnum;
@@ -55,29 +52,14 @@ pub fn results(frames: Vec<Frames>) -> Results {
 
 /// Only `p99_ms` is of interest, or what the caller changes.
 pub fn frames(contestant: Contestant, cell: Cell, repeat: u32, p99_ms: f64) -> Frames {
-    let off = SchedExt { state: Some("disabled".into()), ops: None, enable_seq: Some(0) };
     Frames {
         boot: "first".into(),
         repeat,
         contestant,
         cell,
         game: GameReport {
-            frames: 1000,
-            avg_fps: 100.0,
-            low_1pct_fps: 80.0,
-            frame_ms: FrameTimes { p50: 9.0, p99: p99_ms, p99_9: p99_ms, max: p99_ms },
             input_us: Some(InputTimes { reports: 5000, p50: 50.0, p99: 100.0 }),
-            cpu_pct: 80.0,
-            scheduler: [off.clone(), off],
-            config: GameConfig {
-                fps: cell.fps,
-                warmup_frames: 60,
-                work_us: 9000,
-                spins_per_ms: 1,
-                input_hz: 500,
-                input_device: false,
-                workers: 2,
-            },
+            ..GameReport::sample(cell.fps, p99_ms)
         },
         load: LoadReport {
             kind: cell.load.to_string(),

@@ -11,12 +11,13 @@ use serde::Serialize;
 
 use crate::claim::Claim;
 use crate::claim::read_once_detached;
-use crate::load_kind::LoadKind;
 use crate::play::play_beside;
 use crate::play::start_load;
+use crate::process::available_cpus;
 use crate::report::GameReport;
 use crate::report::LoadReport;
 use crate::sched_ext::SchedExt;
+use crate::workload::Workload;
 
 /// No row of a sane length takes so long.
 const LIMIT: Duration = Duration::from_secs(3600);
@@ -33,7 +34,7 @@ pub struct Programs {
 pub struct Cell {
     /// 0 = uncapped.
     pub fps: u32,
-    pub load: LoadKind,
+    pub load: Workload,
     /// Started through scx-gamer-run.
     pub with_us: bool,
     /// The same as an earlier cell: the difference is the machine's, not the scheduler's.
@@ -44,6 +45,7 @@ pub struct Cell {
 #[derive(Serialize)]
 pub struct Outcome {
     pub name: String,
+    pub workload: Workload,
     pub with_us: bool,
     pub again: bool,
     pub game: GameReport,
@@ -59,7 +61,7 @@ impl Cell {
             fps => format!("{fps} fps cap"),
         };
         let beside = match self.load {
-            LoadKind::None => "alone".to_string(),
+            Workload::None => "alone".to_string(),
             kind => format!("{kind} load"),
         };
         let again = if self.again { " again" } else { "" };
@@ -79,7 +81,7 @@ impl Cell {
         let before = SchedExt::read(sched_ext);
         Claim::Disabled.expect(&before, "before the game started")?;
 
-        let load = start_load(&programs.load, self.load)?;
+        let load = start_load(&programs.load, self.load.outside())?;
         let mut command = self.game_command(programs, frames, spins_per_ms);
         let (game, load) = play_beside(&mut command, load, LIMIT, || ())?;
 
@@ -87,7 +89,15 @@ impl Cell {
         claim.expect_throughout(&game.scheduler)?;
         let after = read_once_detached(sched_ext);
         Claim::Disabled.expect(&after, "after the game had ended")?;
-        Ok(Outcome { name: self.name(), with_us: self.with_us, again: self.again, game, load, around: [before, after] })
+        Ok(Outcome {
+            name: self.name(),
+            workload: self.load,
+            with_us: self.with_us,
+            again: self.again,
+            game,
+            load,
+            around: [before, after],
+        })
     }
 
     fn game_command(&self, programs: &Programs, frames: u32, spins: Option<u64>) -> Command {
@@ -100,6 +110,7 @@ impl Cell {
             Command::new(&programs.game)
         };
         command.arg("--json").args(["--frames", &frames.to_string()]).args(["--fps", &self.fps.to_string()]);
+        command.args(self.load.game_args(available_cpus()));
         if let Some(spins) = spins {
             command.args(["--spins-per-ms", &spins.to_string()]);
         }

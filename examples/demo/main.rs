@@ -1,4 +1,4 @@
-//! The demo: the synthetic game alone, beside a load, and beside the load with scx-gamer-run.
+//! The demo: the synthetic game alone, and under load without and with scx-gamer-run.
 //!
 //! It needs root and a kernel with sched_ext; `make demo` runs it in a virtual machine. Each cell
 //! checks before, during and after that the scheduler was the one the row says.
@@ -8,14 +8,19 @@ mod claim;
 #[path = "../support/load_kind.rs"]
 mod load_kind;
 #[path = "../support/play.rs"]
+#[allow(dead_code, reason = "shared; each example uses a part")]
 mod play;
 #[path = "../support/process.rs"]
 #[allow(dead_code, reason = "shared; each example uses a part")]
 mod process;
 #[path = "../support/report.rs"]
+#[allow(dead_code, reason = "shared; each example uses a part")]
 mod report;
 #[path = "../support/sched_ext.rs"]
 mod sched_ext;
+#[path = "../support/workload.rs"]
+#[allow(dead_code, reason = "shared; each example uses a part")]
+mod workload;
 
 mod cell;
 mod table;
@@ -34,8 +39,8 @@ use clap::Parser;
 use crate::cell::Cell;
 use crate::cell::Outcome;
 use crate::cell::Programs;
-use crate::load_kind::LoadKind;
 use crate::sched_ext::SchedExt;
+use crate::workload::Workload;
 
 /// Show what scx-gamer-run does to a game beside a load
 #[derive(Parser)]
@@ -50,9 +55,9 @@ struct Args {
           value_parser = clap::value_parser!(u32).range(0..=1000))]
     fps: Vec<u32>,
 
-    /// Run this beside the game
-    #[arg(long, value_name = "KIND", default_value = "mixed")]
-    load: LoadKind,
+    /// Load the machine in this way, outside or inside the game (several: --load mixed,compile-2x)
+    #[arg(long, value_name = "KIND", default_value = "mixed,compile-2x", value_delimiter = ',')]
+    load: Vec<Workload>,
 
     /// Print one JSON object instead of the table
     #[arg(long)]
@@ -98,17 +103,12 @@ fn run(args: &Args) -> Result<()> {
 /// The cells of each frame cap, in the order of the table.
 fn cells(args: &Args) -> Vec<Cell> {
     let row = |fps, load, with_us| Cell { fps, load, with_us, again: false };
-    args.fps
-        .iter()
-        .flat_map(|&fps| {
-            [
-                row(fps, LoadKind::None, false),
-                row(fps, args.load, false),
-                row(fps, args.load, true),
-                Cell { again: true, ..row(fps, LoadKind::None, false) },
-            ]
-        })
-        .collect()
+    let of_rate = |fps| {
+        let alone = row(fps, Workload::None, false);
+        let loaded = args.load.iter().flat_map(move |&load| [row(fps, load, false), row(fps, load, true)]);
+        std::iter::once(alone).chain(loaded).chain([Cell { again: true, ..alone }])
+    };
+    args.fps.iter().flat_map(|&fps| of_rate(fps)).collect()
 }
 
 fn check_kernel(seen: &SchedExt) -> Result<()> {

@@ -5,8 +5,9 @@ use comfy_table::Table;
 use comfy_table::presets::ASCII_MARKDOWN;
 
 use crate::cell::Outcome;
+use crate::workload::Workload;
 
-const HEADER: [&str; 11] = [
+const HEADER: [&str; 12] = [
     "game",
     "frames",
     "avg fps",
@@ -18,6 +19,7 @@ const HEADER: [&str; 11] = [
     "input p99",
     "load CPU",
     "load waits",
+    "compiled",
 ];
 
 /// Two runs alone differ by less on a quiet machine.
@@ -34,8 +36,9 @@ pub fn table(outcomes: &[Outcome]) -> String {
     format!(
         "{table}\n\
          1 % low: fps in the mean of the slowest 1 % of the frames. p50, p99, max: time of a frame.\n\
-         input: from due to handled, in us. load CPU: what the load got of all CPUs. load waits:\n\
-         the longest one of its busy threads was kept from running, in ms."
+         input: from due to handled, in us. load CPU: what the load outside got of all CPUs. load waits:\n\
+         the longest one of its busy threads was kept from running, in ms. compiled: work of the game's\n\
+         own compile threads as a share of all CPUs."
     )
 }
 
@@ -57,6 +60,7 @@ fn row(outcome: &Outcome) -> Vec<String> {
         input(|times| times.p99),
         format!("{:.0} %", outcome.load.cpu_pct),
         outcome.load.longest_wait_ms.map_or("-".into(), |wait_ms| format!("{wait_ms:.0}")),
+        game.bulk.first().map_or("-".into(), |bulk| format!("{:.0} %", bulk.work_pct)),
     ]
 }
 
@@ -85,44 +89,26 @@ fn p99_ratio(outcome: &Outcome, outcomes: &[Outcome]) -> Option<f64> {
 }
 
 fn is_baseline(outcome: &Outcome) -> bool {
-    outcome.load.kind == "none" && !outcome.with_us && !outcome.again
+    outcome.workload == Workload::None && !outcome.with_us && !outcome.again
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::FrameTimes;
-    use crate::report::GameConfig;
     use crate::report::GameReport;
     use crate::report::LoadReport;
     use crate::sched_ext::SchedExt;
 
-    fn outcome(name: &str, kind: &str, fps: u32, p99: f64) -> Outcome {
+    fn outcome(name: &str, workload: Workload, fps: u32, p99: f64) -> Outcome {
         let off = SchedExt { state: Some("disabled".into()), ops: None, enable_seq: Some(0) };
         Outcome {
             name: name.into(),
+            workload,
             with_us: false,
             again: false,
-            game: GameReport {
-                frames: 600,
-                avg_fps: 100.0,
-                low_1pct_fps: 80.0,
-                frame_ms: FrameTimes { p50: 9.0, p99, p99_9: p99, max: p99 },
-                input_us: None,
-                cpu_pct: 80.0,
-                scheduler: [off.clone(), off.clone()],
-                config: GameConfig {
-                    fps,
-                    warmup_frames: 60,
-                    work_us: 12_000,
-                    spins_per_ms: 1,
-                    input_hz: 0,
-                    input_device: false,
-                    workers: 2,
-                },
-            },
+            game: GameReport::sample(fps, p99),
             load: LoadReport {
-                kind: kind.into(),
+                kind: workload.outside().to_string(),
                 wall_seconds: 6.0,
                 spin_chunks: 0,
                 build_steps: 0,
@@ -138,10 +124,10 @@ mod tests {
     #[test]
     fn a_cell_is_compared_with_the_one_alone_of_its_own_cap() {
         let outcomes = [
-            outcome("uncapped alone", "none", 0, 10.0),
-            outcome("uncapped mixed", "mixed", 0, 50.0),
-            outcome("capped alone", "none", 60, 16.0),
-            outcome("capped mixed", "mixed", 60, 32.0),
+            outcome("uncapped alone", Workload::None, 0, 10.0),
+            outcome("uncapped mixed", Workload::Mixed, 0, 50.0),
+            outcome("capped alone", Workload::None, 60, 16.0),
+            outcome("capped mixed", Workload::Mixed, 60, 32.0),
         ];
         assert_eq!(p99_ratios(&outcomes), [("uncapped mixed", 5.0), ("capped mixed", 2.0)]);
     }
@@ -149,8 +135,8 @@ mod tests {
     #[test]
     fn a_game_alone_that_differs_from_itself_is_told() {
         let twice = |second_p99| {
-            let again = Outcome { again: true, ..outcome("uncapped again", "none", 0, second_p99) };
-            [outcome("uncapped", "none", 0, 10.0), again]
+            let again = Outcome { again: true, ..outcome("uncapped again", Workload::None, 0, second_p99) };
+            [outcome("uncapped", Workload::None, 0, 10.0), again]
         };
         assert!(was_steady(&twice(11.0)));
         assert!(!was_steady(&twice(20.0)));
@@ -160,7 +146,7 @@ mod tests {
 
     #[test]
     fn what_was_not_measured_is_a_dash_in_the_table() {
-        let text = table(&[outcome("uncapped, alone", "none", 0, 10.0)]);
+        let text = table(&[outcome("uncapped, alone", Workload::None, 0, 10.0)]);
         assert!(text.contains("| uncapped, alone |"), "{text}");
         assert!(text.contains(" - |"), "{text}");
     }

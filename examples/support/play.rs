@@ -81,6 +81,17 @@ pub fn start_load(program: &Path, kind: LoadKind) -> Result<Killed> {
     Ok(Killed(load))
 }
 
+/// Begins the load's count anew.
+pub fn count_load_from_now(load: &Killed) {
+    let _ = kill(pid_of(&load.0), Signal::SIGUSR1);
+}
+
+/// Ends the load and returns what it got done.
+pub fn end_load(mut load: Killed) -> Result<LoadReport> {
+    let _ = kill(pid_of(&load.0), Signal::SIGTERM);
+    read_report(&mut load)
+}
+
 /// Passes on what the game and its wrapper say, and returns it; tells the load when the game begins to count.
 fn pass_on(messages: ChildStderr, load: Pid, mut on_counting: impl FnMut()) -> Vec<String> {
     let mut said = Vec::new();
@@ -114,6 +125,7 @@ fn read_report(load: &mut Killed) -> Result<LoadReport> {
     serde_json::from_str(&report).with_context(|| format!("understand the report of the load: {report:?}"))
 }
 
-fn pid_of(process: &Child) -> Pid {
+/// The process's number, to send signals to.
+pub fn pid_of(process: &Child) -> Pid {
     Pid::from_raw(process.id() as i32)
 }

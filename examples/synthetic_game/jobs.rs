@@ -9,6 +9,8 @@ use std::sync::PoisonError;
 use std::thread::JoinHandle;
 
 use crate::spin::spin;
+use crate::wakeups::Stamp;
+use crate::wakeups::WakeUps;
 
 /// A pool of worker threads; they end when it is dropped.
 pub struct JobPool {
@@ -16,8 +18,8 @@ pub struct JobPool {
     workers: Vec<JoinHandle<()>>,
 }
 
-#[derive(Default)]
 struct Shared {
+    wakeups: Arc<WakeUps>,
     batch: Mutex<Batch>,
     work_ready: Condvar,
     all_done: Condvar,
@@ -29,11 +31,19 @@ struct Batch {
     unfinished: usize,
     spins_per_job: u64,
     stopping: bool,
+    ready_at: Stamp,
+    done_at: Stamp,
 }
 
 impl JobPool {
-    pub fn start(workers: usize) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared::default());
+    /// Starts `workers` threads.
+    pub fn start(workers: usize, wakeups: &Arc<WakeUps>) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            wakeups: Arc::clone(wakeups),
+            batch: Mutex::default(),
+            work_ready: Condvar::new(),
+            all_done: Condvar::new(),
+        });
         let workers = (0..workers)
             .map(|number| {
                 let shared = Arc::clone(&shared);
@@ -49,12 +59,14 @@ impl JobPool {
         batch.waiting = jobs;
         batch.unfinished = jobs;
         batch.spins_per_job = spins_per_job;
+        batch.ready_at = self.shared.wakeups.stamp();
         self.shared.work_ready.notify_all();
-        let _done = self
+        let batch = self
             .shared
             .all_done
             .wait_while(batch, |batch| batch.unfinished > 0)
             .unwrap_or_else(PoisonError::into_inner);
+        self.shared.wakeups.woken(batch.done_at);
     }
 }
 
@@ -75,16 +87,22 @@ impl Shared {
             let mut batch = self.lock();
             batch.unfinished -= 1;
             if batch.unfinished == 0 {
+                batch.done_at = self.wakeups.stamp();
                 self.all_done.notify_one();
             }
         }
     }
 
     fn next_job(&self) -> Option<u64> {
+        let batch = self.lock();
+        let has_to_wait = batch.waiting == 0;
         let mut batch = self
             .work_ready
-            .wait_while(self.lock(), |batch| batch.waiting == 0 && !batch.stopping)
+            .wait_while(batch, |batch| batch.waiting == 0 && !batch.stopping)
             .unwrap_or_else(PoisonError::into_inner);
+        if has_to_wait && batch.waiting > 0 {
+            self.wakeups.woken(batch.ready_at);
+        }
         batch.waiting = batch.waiting.checked_sub(1)?;
         Some(batch.spins_per_job)
     }
@@ -100,7 +118,7 @@ mod tests {
 
     #[test]
     fn every_batch_is_finished_when_run_returns() {
-        let pool = JobPool::start(3).expect("threads");
+        let pool = JobPool::start(3, &Arc::new(WakeUps::new(0, None))).expect("threads");
         for jobs in [1, 7, 2] {
             pool.run(jobs, 1000);
             let batch = pool.shared.lock();

@@ -18,10 +18,13 @@ use evdev::KeyCode;
 use evdev::RelativeAxisCode;
 use evdev::raw_stream::RawDevice;
 use evdev::uinput::VirtualDevice;
-use nix::errno::Errno;
 
 use crate::input::Switches;
+use crate::policy::become_real_time;
 use crate::spin::spin;
+
+/// As the kernel gives its own interrupt threads.
+const INTERRUPT_PRIORITY: i32 = 50;
 
 /// Moves the mouse until it is dropped.
 pub struct Hand {
@@ -51,7 +54,8 @@ pub fn plug_in(reports_hz: u32) -> Result<(RawDevice, Hand)> {
     let seen = Arc::clone(&is_tired);
     let (tell, told) = std::sync::mpsc::channel();
     let thread = std::thread::Builder::new().name("hand".into()).spawn(move || {
-        let is_real_time = become_real_time();
+        // Reports come when they are due, as interrupts do, whatever the scheduler does.
+        let is_real_time = become_real_time(INTERRUPT_PRIORITY);
         let is_ready = is_real_time.is_ok();
         let _ = tell.send(is_real_time);
         if is_ready {
@@ -61,13 +65,6 @@ pub fn plug_in(reports_hz: u32) -> Result<(RawDevice, Hand)> {
     let hand = Hand { is_tired, thread: Some(thread) };
     told.recv()?.context("move the mouse as punctually as an interrupt: needs root")?;
     Ok((reader, hand))
-}
-
-/// Stands for an interrupt: whatever the scheduler does, reports come when they are due.
-fn become_real_time() -> Result<(), Errno> {
-    let parameter = libc::sched_param { sched_priority: 50 };
-    // SAFETY: reads one sched_param, which outlives the call; 0 is the calling thread.
-    Errno::result(unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameter) }).map(drop)
 }
 
 fn move_about(mouse: &mut VirtualDevice, reports_hz: u32, is_tired: &AtomicBool) {

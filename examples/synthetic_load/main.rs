@@ -10,6 +10,8 @@ mod load_kind;
 #[path = "../support/process.rs"]
 #[allow(dead_code, reason = "shared; each example uses a part")]
 mod process;
+#[path = "../support/progress.rs"]
+mod progress;
 #[path = "../support/report.rs"]
 #[allow(dead_code, reason = "shared; each example uses a part")]
 mod report;
@@ -136,7 +138,7 @@ impl Load {
     }
 
     fn forget_longest(&self) {
-        self.spinners.iter().for_each(Spinner::forget_waits);
+        self.spinners.iter().for_each(|spinner| spinner.progress().forget_waits());
         self.jobs.iter().for_each(BuildJob::forget_longest_step);
     }
 
@@ -152,7 +154,12 @@ impl Load {
             build_steps: now.build_steps - start.build_steps,
             cpu_seconds,
             cpu_pct: 100.0 * cpu_seconds / (wall_seconds * available_cpus() as f64),
-            longest_wait_ms: self.spinners.iter().map(Spinner::longest_wait_ns).max().map(milliseconds),
+            longest_wait_ms: self
+                .spinners
+                .iter()
+                .map(|spinner| spinner.progress().longest_wait_ns())
+                .max()
+                .map(milliseconds),
             longest_build_step_ms: self
                 .jobs
                 .iter()
@@ -174,7 +181,7 @@ impl Counted {
     fn from_now(load: &Load) -> Self {
         Self {
             at: Instant::now(),
-            spin_chunks: load.spinners.iter().map(Spinner::chunks).sum(),
+            spin_chunks: load.spinners.iter().map(|spinner| spinner.progress().chunks()).sum(),
             build_steps: load.jobs.iter().map(BuildJob::steps).sum(),
             cpu_seconds: cpu_seconds(UsageWho::RUSAGE_SELF) + cpu_seconds(UsageWho::RUSAGE_CHILDREN),
         }
