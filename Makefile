@@ -65,11 +65,12 @@ demo: build ## Show a game under load, without and with us, in a virtual machine
 	cargo build $(CARGO_FLAGS) --examples
 	VM_TCG_THREAD=multi tests/vm/run --timeout 600 -- $(TARGET_DIR)/release/examples/demo
 
-# Each variable narrows it: make bench QUICK=1, make bench SCHEDULERS=eevdf,ours LOADS=none,mixed FPS=0 FRAMES=300 REPEATS=1 RIG=frames
-bench: build ## Compare with the kernel's scheduler and five peers, in virtual machines (hours; QUICK=1: minutes)
+# Each variable narrows it: make bench QUICK=1, make bench SUITE=inside, make bench SCHEDULERS=eevdf,ours LOADS=none,mixed FPS=0 REPEATS=1 RIG=frames
+# BASELINE=DIRECTORY compares with an older build; RESUME=FILE continues a run that was cut short.
+bench: build ## Compare with the kernel's scheduler and five peers, in virtual machines (hours; QUICK=1: 10 minutes)
 	cargo build $(CARGO_FLAGS) --examples
-	$(TARGET_DIR)/release/examples/bench $(if $(QUICK),--quick) $(foreach flag,SCHEDULERS LOADS FPS FRAMES REPEATS RIG OUT,\
-	  $(if $($(flag)),--$(shell echo $(flag) | tr A-Z a-z) $($(flag))))
+	$(TARGET_DIR)/release/examples/bench $(if $(QUICK),--quick) $(foreach flag,SUITE SCHEDULERS GAMES LOADS FPS FRAMES REPEATS RIG BASELINE RESUME OUT,\
+	  $(if $($(flag)),--$(shell echo $(flag) | tr A-Z a-z) '$($(flag))'))
 
 vm: deps ## Open a shell in a virtual machine with a sched_ext kernel
 	@tests/vm/run --shell

@@ -1,4 +1,4 @@
-//! Who is compared: the kernel's own scheduler, the peers at pinned versions, and ours.
+//! What is compared: the kernel's own scheduler, the peers at pinned versions, ours, and bounds.
 
 use clap::ValueEnum;
 use serde::Deserialize;
@@ -24,10 +24,14 @@ pub enum Contestant {
     Lavd,
     /// scx-gamer-run, which knows the game
     Ours,
-    /// scx_gamer attached, and nobody is a game
+    /// An older build of scx-gamer-run (--baseline DIRECTORY)
+    Baseline,
+    /// scx_gamer attached without a game
     OursIdle,
-    /// The kernel's own, where the game is real-time (SCHED_FIFO): how near to alone anybody can get
+    /// The bound under loads outside: the kernel's own, with the whole game real-time (SCHED_FIFO)
     RealTime,
+    /// The bound under loads inside: the kernel's own, with only the frame threads real-time
+    RealTimeFrames,
     /// A sched_ext scheduler that only has a name: the floor of cost
     Empty,
 }
@@ -46,8 +50,10 @@ impl Contestant {
         match (self, self.peer()) {
             (_, Some(peer)) => peer.name,
             (Self::Ours, _) => "scx-gamer-run",
+            (Self::Baseline, _) => "baseline",
             (Self::OursIdle, _) => "scx_gamer, no game",
             (Self::RealTime, _) => "SCHED_FIFO",
+            (Self::RealTimeFrames, _) => "SCHED_FIFO frames",
             (Self::Empty, _) => "empty sched_ext",
             _ => "EEVDF",
         }
@@ -61,7 +67,7 @@ impl Contestant {
             Self::Flash => ("scx_flash", "1.1.4"),
             Self::Cake => ("scx_cake", "1.2.2"),
             Self::Lavd => ("scx_lavd", "1.1.4"),
-            Self::Eevdf | Self::Ours | Self::OursIdle | Self::RealTime | Self::Empty => return None,
+            _ => return None,
         };
         Some(Peer { name, version })
     }
@@ -69,13 +75,13 @@ impl Contestant {
     /// What the kernel says while it schedules.
     pub fn claim(self) -> Claim {
         match self {
-            Self::Eevdf | Self::RealTime => Claim::Disabled,
+            Self::Eevdf | Self::RealTime | Self::RealTimeFrames => Claim::Disabled,
             Self::Cosmos => Claim::Enabled("cosmos"),
             Self::Bpfland => Claim::Enabled("bpfland"),
             Self::Flash => Claim::Enabled("flash"),
             Self::Cake => Claim::Enabled("cake"),
             Self::Lavd => Claim::Enabled("lavd"),
-            Self::Ours | Self::OursIdle => Claim::Enabled("gamer"),
+            Self::Ours | Self::OursIdle | Self::Baseline => Claim::Enabled("gamer"),
             Self::Empty => Claim::Enabled("empty"),
         }
     }
@@ -85,10 +91,19 @@ impl Contestant {
         self == Self::Eevdf || self.peer().is_some()
     }
 
-    /// Whether a program of its own is started and stopped around the measurements. Ours is started by the wrapper,
-    /// together with the game.
+    /// Whether it is no scheduler, but what none can surpass.
+    pub fn is_bound(self) -> bool {
+        matches!(self, Self::RealTime | Self::RealTimeFrames)
+    }
+
+    /// Whether our wrapper starts it together with the game.
+    pub fn is_wrapped(self) -> bool {
+        matches!(self, Self::Ours | Self::Baseline)
+    }
+
+    /// Whether a program of its own is started and stopped around the measurements.
     pub fn is_attached_beforehand(self) -> bool {
-        !matches!(self, Self::Eevdf | Self::Ours | Self::RealTime)
+        !(self.is_wrapped() || self.is_bound() || self == Self::Eevdf)
     }
 }
 
@@ -109,7 +124,7 @@ mod tests {
     #[test]
     fn the_kernels_own_scheduler_is_a_rival_and_neither_ours_nor_a_bound_is() {
         assert!(Contestant::Eevdf.is_rival() && Contestant::Lavd.is_rival());
-        let others = [Contestant::Ours, Contestant::OursIdle, Contestant::RealTime, Contestant::Empty];
+        let others = [Contestant::Ours, Contestant::Baseline, Contestant::RealTimeFrames, Contestant::Empty];
         assert!(!others.iter().any(|other| other.is_rival()));
     }
 }

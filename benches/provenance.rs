@@ -8,22 +8,38 @@ use anyhow::Result;
 use chrono::Utc;
 use procfs::Current;
 
+use crate::cli::RigChoice;
 use crate::plan::Plan;
 use crate::process::available_cpus;
+use crate::record::Resumed;
 use crate::record::Run;
 
 /// This run: today, this commit, this machine, this command line.
-pub fn of(plan: &Plan, repository: &Path) -> Result<Run> {
-    let cpus = procfs::CpuInfo::current().context("read /proc/cpuinfo")?;
+pub fn of(plan: &Plan, rig: Option<RigChoice>, repository: &Path) -> Result<Run> {
     let emulator = first_line(Command::new("qemu-system-x86_64").arg("--version"));
     Ok(Run {
-        date: Utc::now().format("%Y-%m-%d").to_string(),
+        date: today(),
         commit: commit(repository),
         command: command_line(std::env::args()),
-        host: format!("{} CPUs ({})", available_cpus(), cpus.model_name(0).unwrap_or("unknown")),
+        host: host()?,
         emulator: emulator.unwrap_or_else(|| "unknown emulator".into()),
         plan: plan.clone(),
+        rig,
     })
+}
+
+/// A later sitting of a run.
+pub fn of_resumed(repository: &Path) -> Result<Resumed> {
+    Ok(Resumed { date: today(), commit: commit(repository), host: host()? })
+}
+
+fn today() -> String {
+    Utc::now().format("%Y-%m-%d").to_string()
+}
+
+fn host() -> Result<String> {
+    let cpus = procfs::CpuInfo::current().context("read /proc/cpuinfo")?;
+    Ok(format!("{} CPUs ({})", available_cpus(), cpus.model_name(0).unwrap_or("unknown")))
 }
 
 /// One for every second.

@@ -5,9 +5,11 @@
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::cli::RigChoice;
 use crate::contestant::Contestant;
 use crate::plan::Cell;
 use crate::plan::Plan;
+use crate::plan::Scene;
 use crate::report::GameReport;
 use crate::report::LoadReport;
 
@@ -17,12 +19,18 @@ pub enum Record {
     Run(Box<Run>),
     Boot(Boot),
     Frames(Box<Frames>),
-    /// Every cell of this repeat was played or thrown out.
-    RepeatDone {
+    /// Every cell of this boot's scene was played or thrown out, in every repeat.
+    SceneDone {
         boot: String,
-        repeat: u32,
+        scene: Scene,
     },
     Cost(Cost),
+    /// Every scheduler's cost was measured or thrown out.
+    CostDone {
+        boot: String,
+    },
+    /// The run was continued.
+    Resumed(Resumed),
     ThrownOut(ThrownOut),
 }
 
@@ -37,6 +45,17 @@ pub struct Run {
     pub host: String,
     pub emulator: String,
     pub plan: Plan,
+    /// The only rig that was to be used; none: both.
+    pub rig: Option<RigChoice>,
+}
+
+/// A later sitting of a run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Resumed {
+    /// Day on which it began, YYYY-MM-DD.
+    pub date: String,
+    pub commit: String,
+    pub host: String,
 }
 
 /// One start of the virtual machine: figures of different ones are never compared.
@@ -45,6 +64,8 @@ pub struct Boot {
     /// The kernel's own random name for it.
     pub id: String,
     pub rig: Rig,
+    /// What was played in it; none on the deterministic rig.
+    pub scene: Option<Scene>,
     pub kernel: String,
     pub cpus: usize,
     /// What the guest takes its processor for; tells emulation from KVM.
@@ -67,7 +88,10 @@ pub struct Frames {
     pub repeat: u32,
     pub contestant: Contestant,
     pub cell: Cell,
-    pub game: GameReport,
+    /// On average.
+    pub fps: f64,
+    /// None for a program of others, which reports nothing but that.
+    pub game: Option<GameReport>,
     pub load: LoadReport,
     pub waits: Waits,
 }

@@ -1,6 +1,7 @@
 //! The deterministic rig: fixed work under each scheduler, on a CPU whose clock is its count of instructions.
 
 use std::fs::File;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::Context;
@@ -37,9 +38,9 @@ const PIPE_UNIT: &str = "usecs/op";
 
 /// Measures every scheduler of `plan` once: the rig repeats exactly.
 pub fn run(plan: &Plan) -> Result<()> {
-    let machine = Machine::here(Rig::Deterministic)?;
+    let machine = Machine::here(Rig::Deterministic, plan)?;
     emit(&Record::Boot(machine.boot.clone()))?;
-    bring_into_memory(&machine);
+    bring_into_memory(&machine, plan);
     for contestant in plan.cost_contestants() {
         eprintln!("cost of {}", contestant.label());
         match measure(contestant, &machine) {
@@ -57,10 +58,12 @@ pub fn run(plan: &Plan) -> Result<()> {
 
 /// The clock of this rig jumps to the next timer whenever the CPU has nothing to do, and that is also while the host
 /// fetches a file: ten seconds of the wrapper's patience were over before its scheduler's program had been read.
-fn bring_into_memory(machine: &Machine) {
-    let Programs { wrapper, scx_gamer, switch_cost, .. } = &machine.programs;
-    for program in [wrapper, scx_gamer, switch_cost] {
-        // One that is missing is told of by whoever starts it.
+fn bring_into_memory(machine: &Machine, plan: &Plan) {
+    let Programs { scx_gamer, switch_cost, .. } = &machine.programs;
+    let wrappers = plan.contestants.iter().filter_map(|&contestant| machine.programs.wrapper_of(contestant));
+    let beside = |wrapper: &Path| [wrapper.to_owned(), wrapper.with_file_name("scx_gamer")];
+    for program in wrappers.flat_map(beside).chain([scx_gamer.clone(), switch_cost.clone()]) {
+        // One that is missing is reported when it is started.
         let _ = File::open(program).and_then(|mut file| std::io::copy(&mut file, &mut std::io::sink()));
     }
 }
@@ -137,12 +140,10 @@ fn perf(operations: u32) -> Command {
     command
 }
 
-/// The same through the wrapper, as a game, where ours is to know one.
+/// The same through the wrapper, as a game, where the scheduler comes with one.
 fn as_game(command: Command, contestant: Contestant, machine: &Machine) -> Command {
-    if contestant != Contestant::Ours {
-        return command;
-    }
-    let mut wrapped = Command::new(&machine.programs.wrapper);
+    let Some(wrapper) = machine.programs.wrapper_of(contestant) else { return command };
+    let mut wrapped = Command::new(wrapper);
     wrapped.args(["--require", "--wait-attach", "--"]).arg(command.get_program()).args(command.get_args());
     wrapped
 }

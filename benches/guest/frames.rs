@@ -1,6 +1,6 @@
-//! The parallel rig: the synthetic game under each scheduler, beside each load.
+//! The parallel rig: one scene, played under each scheduler in turn.
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::process::Command;
 use std::time::Duration;
 use std::time::Instant;
@@ -12,19 +12,26 @@ use anyhow::ensure;
 use crate::claim::Claim;
 use crate::claim::read_once_detached;
 use crate::contestant::Contestant;
+use crate::game::Purpose;
 use crate::guest::Machine;
 use crate::guest::attached::Attached;
 use crate::guest::emit;
+use crate::guest::program;
+use crate::guest::program::Screen;
 use crate::guest::waits::Waits;
 use crate::plan::Cell;
 use crate::plan::Plan;
 use crate::plan::Turn;
+use crate::play::count_load_from_now;
+use crate::play::end_load;
 use crate::play::play_beside;
 use crate::play::start_load;
 use crate::record::Frames;
 use crate::record::Record;
 use crate::record::Rig;
 use crate::record::ThrownOut;
+use crate::report::GameReport;
+use crate::report::LoadReport;
 use crate::sched_ext::SchedExt;
 use crate::spin::calibrate_spins_per_ms;
 
@@ -32,6 +39,15 @@ use crate::spin::calibrate_spins_per_ms;
 const FRAME_LIMIT: Duration = Duration::from_millis(500);
 const CELL_LIMIT: Duration = Duration::from_secs(60);
 const WARMUP_FRAMES: u32 = 60;
+/// What a program of others may take: Doom's demo takes 45 s beside four hogs under EEVDF.
+const PROGRAM_LIMIT: Duration = Duration::from_secs(300);
+
+/// What came out of a game, and what its load got done.
+struct Played {
+    fps: f64,
+    game: Option<GameReport>,
+    load: LoadReport,
+}
 
 /// Everything that stays the same from cell to cell.
 struct Stage<'a> {
@@ -42,20 +58,19 @@ struct Stage<'a> {
     start: Instant,
 }
 
-/// Plays the repeats that are left of `plan`.
+/// Plays every repeat of `plan`, which has one scene.
 pub fn run(plan: &Plan) -> Result<()> {
-    let mut machine = Machine::here(Rig::Parallel)?;
+    let mut machine = Machine::here(Rig::Parallel, plan)?;
     let spins_per_ms = calibrate_spins_per_ms();
     machine.boot.spins_per_ms = Some(spins_per_ms);
     emit(&Record::Boot(machine.boot.clone()))?;
     let mut waits = Waits::watch()?;
     waits.check().context("check how waits are measured")?;
     let mut stage = Stage { plan, machine, spins_per_ms, waits, start: Instant::now() };
-    for repeat in plan.finished_repeats..plan.repeats {
+    for repeat in 0..plan.repeats {
         for turn in plan.turns(repeat) {
             stage.play_turn(&turn, repeat)?;
         }
-        emit(&Record::RepeatDone { boot: stage.machine.boot.id.clone(), repeat })?;
     }
     Ok(())
 }
@@ -93,29 +108,55 @@ impl Stage<'_> {
         if contestant.is_attached_beforehand() && attached.is_none() {
             *attached = Some(Attached::start(contestant, &self.machine)?);
         }
-        let sched_ext = &self.machine.sched_ext;
-        let before = SchedExt::read(sched_ext);
+        let before = SchedExt::read(&self.machine.sched_ext);
         self.expect(attached.as_ref(), "before the game starts")?;
 
-        let load = start_load(&self.machine.programs.load, cell.load)?;
-        let limit = CELL_LIMIT + FRAME_LIMIT * (self.plan.frames + WARMUP_FRAMES);
-        let mut command = self.game_command(contestant, cell);
-        let waits = &mut self.waits;
-        waits.start_anew();
-        let played = play_beside(&mut command, load, limit, || waits.start_anew());
+        let played = self.play_game(contestant, cell);
         let waits = self.waits.longest();
         if played.is_err() {
             // That it was thrown out is why the game did badly, not the other way round.
             self.expect(attached.as_ref(), "after the game")?;
         }
-        let (game, load) = played?;
+        let Played { fps, game, load } = played?;
 
+        let sched_ext = &self.machine.sched_ext;
         let after = if attached.is_some() { SchedExt::read(sched_ext) } else { read_once_detached(sched_ext) };
         self.expect(attached.as_ref(), "after the game")?;
-        let is_the_same = contestant == Contestant::Ours || before.enable_seq == after.enable_seq;
+        let is_the_same = contestant.is_wrapped() || before.enable_seq == after.enable_seq;
         ensure!(is_the_same, "another scheduler was attached in between: {before} before, {after} after");
+        Ok(Frames { boot: self.machine.boot.id.clone(), repeat, contestant, cell, fps, game, load, waits })
+    }
+
+    fn play_game(&mut self, contestant: Contestant, cell: Cell) -> Result<Played> {
+        match cell.game.purpose() {
+            Purpose::Program => self.play_program(contestant, cell),
+            _ => self.play_synthetic(contestant, cell),
+        }
+    }
+
+    fn play_synthetic(&mut self, contestant: Contestant, cell: Cell) -> Result<Played> {
+        let load = start_load(&self.machine.programs.load, cell.load.outside())?;
+        let limit = CELL_LIMIT + FRAME_LIMIT * (cell.game.frames(self.plan.frames) + WARMUP_FRAMES);
+        let mut command = self.synthetic_command(contestant, cell);
+        let waits = &mut self.waits;
+        waits.start_anew();
+        let (game, load) = play_beside(&mut command, load, limit, || waits.start_anew())?;
         contestant.claim().expect_throughout(&game.scheduler)?;
-        Ok(Frames { boot: self.machine.boot.id.clone(), repeat, contestant, cell, game, load, waits })
+        Ok(Played { fps: game.avg_fps, game: Some(game), load })
+    }
+
+    fn play_program(&mut self, contestant: Contestant, cell: Cell) -> Result<Played> {
+        // The frames of a real-time program wait for its screen.
+        let before_screen = if contestant == Contestant::RealTime { self.before(contestant) } else { Vec::new() };
+        let screen = Screen::start(&before_screen)?;
+        let load = start_load(&self.machine.programs.load, cell.load.outside())?;
+        let command = screen.command(cell.game, &self.before(contestant))?;
+        let (waits, sched_ext) = (&mut self.waits, &self.machine.sched_ext);
+        let fps = program::play(command, cell.game, contestant.claim(), sched_ext, PROGRAM_LIMIT, || {
+            waits.start_anew();
+            count_load_from_now(&load);
+        })?;
+        Ok(Played { fps, game: None, load: end_load(load)? })
     }
 
     /// What has to be true around a cell: the scheduler in its place, or none where the wrapper brings it.
@@ -126,18 +167,25 @@ impl Stage<'_> {
         }
     }
 
-    fn game_command(&self, contestant: Contestant, cell: Cell) -> Command {
-        let programs = &self.machine.programs;
-        let before: Vec<&OsStr> = match contestant {
-            Contestant::Ours => vec![programs.wrapper.as_os_str(), "--require".as_ref(), "--".as_ref()],
-            Contestant::RealTime => ["chrt", "--fifo", "1"].map(OsStr::new).into(),
+    /// The beginning of a command that starts a game for `contestant`.
+    fn before(&self, contestant: Contestant) -> Vec<OsString> {
+        match (contestant, self.machine.programs.wrapper_of(contestant)) {
+            (_, Some(wrapper)) => vec![wrapper.into(), "--require".into(), "--".into()],
+            (Contestant::RealTime, _) => ["chrt", "--fifo", "1"].map(OsString::from).into(),
             _ => Vec::new(),
-        };
-        let mut words = before.into_iter().chain([programs.game.as_os_str()]);
+        }
+    }
+
+    fn synthetic_command(&self, contestant: Contestant, cell: Cell) -> Command {
+        let mut words = self.before(contestant).into_iter().chain([self.machine.programs.game.clone().into()]);
         let mut command = Command::new(words.next().expect("the game at least"));
         command.args(words);
+        command.args(cell.game.args()).args(cell.load.game_args(self.machine.boot.cpus));
+        if contestant == Contestant::RealTimeFrames {
+            command.arg("--real-time-frames");
+        }
         let numbers = [
-            ("--frames", u64::from(self.plan.frames)),
+            ("--frames", u64::from(cell.game.frames(self.plan.frames))),
             ("--warmup-frames", u64::from(WARMUP_FRAMES)),
             ("--fps", u64::from(cell.fps)),
             ("--spins-per-ms", self.spins_per_ms),

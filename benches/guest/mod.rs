@@ -4,6 +4,7 @@ pub mod attached;
 mod callbacks;
 pub mod cost;
 pub mod frames;
+mod program;
 mod waits;
 
 use std::fs;
@@ -18,12 +19,16 @@ use procfs::Current;
 
 use crate::contestant::Contestant;
 use crate::peers;
+use crate::plan::Plan;
 use crate::process::available_cpus;
 use crate::record::Boot;
 use crate::record::Record;
 use crate::record::Rig;
 use crate::sched_ext;
 use crate::sched_ext::SchedExt;
+
+/// Name of our wrapper, which finds the scheduler beside itself.
+const WRAPPER: &str = "scx-gamer-run";
 
 /// Where the guest's kernel shows itself: the edge that everything below gets as a parameter.
 pub struct Machine {
@@ -34,7 +39,8 @@ pub struct Machine {
 
 /// The programs built beside this one: target/release and target/release/examples.
 pub struct Programs {
-    pub wrapper: PathBuf,
+    wrapper: PathBuf,
+    baseline_wrapper: Option<PathBuf>,
     pub scx_gamer: PathBuf,
     pub game: PathBuf,
     pub load: PathBuf,
@@ -45,7 +51,7 @@ pub struct Programs {
 
 impl Machine {
     /// Looks around; fails where nothing can be measured.
-    pub fn here(rig: Rig) -> Result<Self> {
+    pub fn here(rig: Rig, plan: &Plan) -> Result<Self> {
         let sched_ext = PathBuf::from(sched_ext::ROOT);
         let seen = SchedExt::read(&sched_ext);
         ensure!(seen.is_disabled(), "sched_ext is to be disabled before anything is measured, but it is: {seen}");
@@ -57,22 +63,27 @@ impl Machine {
         let boot = Boot {
             id: line("/proc/sys/kernel/random/boot_id")?,
             rig,
+            scene: match rig {
+                Rig::Parallel => plan.scenes().first().copied(),
+                Rig::Deterministic => None,
+            },
             kernel: line("/proc/sys/kernel/osrelease")?,
             cpus: available_cpus(),
             cpu: cpus.model_name(0).unwrap_or("unknown").to_owned(),
             spins_per_ms: None,
         };
-        Ok(Self { sched_ext, programs: Programs::beside_this()?, boot })
+        Ok(Self { sched_ext, programs: Programs::of_plan(plan)?, boot })
     }
 }
 
 impl Programs {
     /// Where they are; whether each is there shows when it is started.
-    pub fn beside_this() -> Result<Self> {
+    fn of_plan(plan: &Plan) -> Result<Self> {
         let examples = directory_of_this()?;
         let release = examples.parent().context("find the build directory")?;
         Ok(Self {
-            wrapper: release.join("scx-gamer-run"),
+            wrapper: release.join(WRAPPER),
+            baseline_wrapper: plan.baseline.as_ref().map(|directory| directory.join(WRAPPER)),
             scx_gamer: release.join("scx_gamer"),
             game: examples.join("synthetic_game"),
             load: examples.join("synthetic_load"),
@@ -82,7 +93,16 @@ impl Programs {
         })
     }
 
-    /// What attaches `contestant`; none where that is nobody's or the wrapper's business.
+    /// The wrapper that starts the game for `contestant`; none where it is started as it is.
+    pub fn wrapper_of(&self, contestant: Contestant) -> Option<&Path> {
+        match contestant {
+            Contestant::Ours => Some(&self.wrapper),
+            Contestant::Baseline => self.baseline_wrapper.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The program that attaches `contestant` by itself; none where there is none, or where a wrapper does it.
     pub fn of(&self, contestant: Contestant) -> Option<PathBuf> {
         match (contestant, contestant.peer()) {
             (_, Some(peer)) => Some(peers::program(&self.peers, peer)),

@@ -1,9 +1,12 @@
 //! The page a run ends in: Markdown with tables, and plots beside it.
 
+mod limit;
+pub mod not_worse;
 mod plots;
 pub mod results;
 #[cfg(test)]
 mod sample;
+mod section;
 mod spread;
 mod tables;
 mod targets;
@@ -16,10 +19,13 @@ use std::path::PathBuf;
 use anyhow::Context;
 use anyhow::Result;
 
-use crate::contestant::Contestant;
-use crate::load_kind::LoadKind;
+use crate::game::Purpose;
 use crate::page::results::Results;
+use crate::page::results::bulk_work_pct;
+use crate::page::results::fps;
 use crate::page::results::p99_ms;
+use crate::page::section::Kind;
+use crate::page::section::Section;
 use crate::page::spread::Spread;
 use crate::plan::Cell;
 use crate::record::Rig;
@@ -28,20 +34,23 @@ use crate::record::Rig;
 const STEADY_RATIO: f64 = 1.2;
 
 const HOW_TO_READ: &str = "\
-Medians over the repeats, with the smallest and the largest beside them. Ratios are taken inside one repeat of one
-boot, then their median. *Alone* is the game without a load under EEVDF, the kernel's own scheduler; *best peer* is the
-best of EEVDF and the five others, chosen for each load by its median. *real-time* is the same figure with SCHED_FIFO in
-our place: as near to alone as anybody gets on this rig. 1 % low is the mean of the slowest 1 % of the
-frames, as frames a second. Input: from due to handled. The longest wait is that of any runnable task of the machine,
-from the kernel's own accounts (`benches/waits.bpf.c`).";
+Medians over the repeats, with the smallest and the largest in brackets. All figures of a row come from one boot. Ratios
+are taken inside one repeat, then their median. *Alone* is the game without a load under EEVDF, the kernel's own
+scheduler, in the same boot. *Best peer* is the best of EEVDF and the five others, chosen for each load by its median. The
+*bound* is the same figure with SCHED_FIFO in our place: for the whole game under a load outside, for the frame threads
+under a load inside. No scheduler can do better on this rig. 1 % low is the mean of the slowest 1 % of the frames, as
+frames a second. Input: from due to handled. Wake: from the moment one frame thread wakes another until that one runs.
+Bulk: the game's own compile and streaming threads. The longest wait is that of any runnable task of the machine, from the
+kernel's own accounts (`benches/waits.bpf.c`).";
 
 /// Writes the page and its plots into `directory`, and returns the page's path.
 pub fn write(results: &Results, directory: &Path) -> Result<PathBuf> {
     fs::create_dir_all(directory).with_context(|| format!("make {}", directory.display()))?;
     let stem = stem(results);
-    let plots = plots::write_all(results, directory, &stem)?;
+    let sections = section::all(results);
+    let plots = plots::write_all(results, &sections, directory, &stem)?;
     let path = directory.join(&stem).with_extension("md");
-    fs::write(&path, text(results, &plots)).with_context(|| format!("write {}", path.display()))?;
+    fs::write(&path, text(results, &sections, &plots)).with_context(|| format!("write {}", path.display()))?;
     Ok(path)
 }
 
@@ -51,14 +60,18 @@ pub fn summary(results: &Results) -> String {
     for warning in warnings(results) {
         let _ = writeln!(out, "{warning}\n");
     }
-    for fps in results.frame_rates() {
-        let _ = writeln!(out, "{}\n{}\n", heading(fps), tables::p99_overview(results, fps));
+    for section in section::all(results) {
+        let _ = writeln!(out, "{}\n{}\n", section.heading(), main_table(results, &section));
     }
     if !results.costs.is_empty() {
         let _ = writeln!(out, "Cost, deterministic rig\n{}\n", tables::costs(results));
     }
     if !results.thrown_out.is_empty() {
         let _ = writeln!(out, "Thrown out\n{}\n", tables::thrown_out(results));
+    }
+    let comparisons = not_worse::all(results);
+    if !comparisons.is_empty() {
+        let _ = writeln!(out, "Against the baseline\n{}\n", tables::not_worse(&comparisons));
     }
     let _ = write!(out, "Targets\n{}", tables::targets(&targets::all(results)));
     out
@@ -74,21 +87,28 @@ fn stem(results: &Results) -> String {
     }
 }
 
-fn text(results: &Results, plots: &[(String, String)]) -> String {
+fn text(results: &Results, sections: &[Section], plots: &[(String, String)]) -> String {
     let mut out = format!("# Beside the peers, {}\n\n{}\n", results.run.date, provenance(results));
     for warning in warnings(results) {
         let _ = write!(out, "\n**{warning}**\n");
     }
     let _ = write!(out, "\n{HOW_TO_READ}\n");
     let _ = write!(out, "\n## Targets\n\n{}\n", tables::targets(&targets::all(results)));
-    let plots_of = |rig: &str| {
-        let lines = plots.iter().filter(|(file, _)| file.contains(rig));
+    let comparisons = not_worse::all(results);
+    if !comparisons.is_empty() {
+        let _ = write!(out, "\n## Against the baseline\n\n{}\n", tables::not_worse(&comparisons));
+    }
+    let plots_of = |part: &str| {
+        let lines = plots.iter().filter(|(file, _)| file.contains(part));
         lines.map(|(file, title)| format!("![{title}]({file})\n")).collect::<Vec<_>>().join("\n")
     };
-    for fps in results.frame_rates() {
-        let of_this = if fps == 0 { "-uncapped-".to_owned() } else { format!("-{fps}fps-") };
-        let _ = write!(out, "\n## {}\n\n{}\n", heading(fps), tables::p99_overview(results, fps));
-        let _ = write!(out, "\n{}\n{}\n", plots_of(&of_this), tables::all_figures(results, fps));
+    for section in sections {
+        let _ = write!(out, "\n## {}\n\n{}\n", section.heading(), main_table(results, section));
+        if section.kind == Kind::Inside {
+            let _ = write!(out, "\n{}\n", tables::overview(results, section, "bulk's work %", 1, bulk_work_pct));
+        }
+        let plots = plots_of(&format!("-{}-", section.slug()));
+        let _ = write!(out, "\n{plots}\n{}\n", tables::all_figures(results, section));
     }
     if !results.costs.is_empty() {
         let _ = write!(out, "\n## Cost: deterministic rig\n\n{}\n\n{}", tables::costs(results), plots_of("-cost"));
@@ -101,21 +121,27 @@ fn text(results: &Results, plots: &[(String, String)]) -> String {
     out
 }
 
-fn heading(fps: u32) -> String {
-    match fps {
-        0 => "Frames, uncapped: parallel rig".into(),
-        fps => format!("Frames, capped at {fps} fps: parallel rig"),
+/// The table that answers a section's question.
+fn main_table(results: &Results, section: &Section) -> String {
+    match section.kind {
+        Kind::Programs => tables::to_alone(results, section, "fps ÷ alone", fps),
+        _ => tables::overview(results, section, "p99 ms", 1, p99_ms),
     }
 }
 
 fn provenance(results: &Results) -> String {
     let run = &results.run;
-    let boots = results.boots.iter().map(|boot| {
-        let rig = match boot.rig {
-            Rig::Parallel => "parallel rig",
-            Rig::Deterministic => "deterministic rig",
-        };
-        format!("{rig}: Linux {}, {} virtual CPU(s) ({})", boot.kernel, boot.cpus, boot.cpu)
+    let rigs = [(Rig::Parallel, "parallel rig"), (Rig::Deterministic, "deterministic rig")];
+    let rigs = rigs.into_iter().filter_map(|(rig, name)| {
+        let mut boots = results.boots.iter().filter(|boot| boot.rig == rig);
+        let (first, others) = (boots.next()?, boots.count());
+        Some(format!(
+            "{name}: Linux {}, {} virtual CPU(s) ({}), {} boot(s)",
+            first.kernel,
+            first.cpus,
+            first.cpu,
+            1 + others
+        ))
     });
     let versions = run.plan.contestants.iter().filter_map(|contestant| contestant.peer());
     let versions: Vec<String> = versions.map(|peer| format!("{} {}", peer.name, peer.version)).collect();
@@ -124,12 +150,15 @@ fn provenance(results: &Results) -> String {
         format!("- `{}`: {} frames a cell after a warm-up, {} repeats", run.command, run.plan.frames, run.plan.repeats),
         format!("- host: {}, {}", run.host, run.emulator),
     ];
-    lines.extend(boots.map(|boot| format!("- {boot}")));
+    lines.extend(results.resumed.iter().map(|resumed| {
+        format!("- continued on {} at commit {}, host: {}", resumed.date, resumed.commit, resumed.host)
+    }));
+    lines.extend(rigs.map(|rig| format!("- {rig}")));
     lines.push(format!("- peers with their own defaults: {}", versions.join(", ")));
     lines.join("\n")
 }
 
-/// What a reader must know before he believes a figure.
+/// What a reader must know before believing a figure.
 fn warnings(results: &Results) -> Vec<String> {
     let plan = &results.run.plan;
     let mut warnings = Vec::new();
@@ -140,32 +169,33 @@ fn warnings(results: &Results) -> Vec<String> {
             plan.frames, plan.repeats
         ));
     } else if plan.is_partial {
-        warnings.push("This is a part of the comparison: somebody chose what to measure.".into());
+        warnings.push("This is a part of the comparison: its command line chose what to measure.".into());
     }
-    let expected: usize = (0..plan.repeats).flat_map(|repeat| plan.turns(repeat)).map(|turn| turn.cells.len()).sum();
-    let seen = results.frames.len();
+    let (seen, expected) = (results.frames.len(), plan.count_runs());
     if seen > 0 && seen < expected {
-        warnings.push(format!("{seen} of {expected} cells were measured: the run was cut short, or threw some out."));
+        warnings.push(format!("{seen} of {expected} runs were measured: the rest was cut short or thrown out."));
     }
-    for fps in results.frame_rates() {
-        let alone = results.spread(Contestant::Eevdf, Cell { fps, load: LoadKind::None }, p99_ms);
-        if let Some(Spread { min, max, .. }) = alone
-            && max / min > STEADY_RATIO
-        {
-            warnings.push(format!(
-                "The machine was not steady: alone, the game's own p99 was {min:.1} to {max:.1} ms ({}).",
-                heading(fps)
-            ));
-        }
-    }
+    let unsteady = plan.cells.iter().filter(|&&cell| !is_steady(results, cell));
+    warnings.extend(unsteady.map(|cell| {
+        format!("The machine was not steady while \"{cell}\" was measured: the game alone differs from itself.")
+    }));
     warnings
+}
+
+/// Whether the game alone was much the same in all repeats of the boot of `cell`.
+fn is_steady(results: &Results, cell: Cell) -> bool {
+    let figure = if cell.game.purpose() == Purpose::Program { fps } else { p99_ms };
+    let alone = Spread::of(results.rounds_alone(cell, figure).into_values());
+    alone.is_none_or(|Spread { min, max, .. }| max / min <= STEADY_RATIO)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contestant::Contestant;
+    use crate::workload::Workload;
 
-    const ALONE: Cell = Cell { fps: 0, load: LoadKind::None };
+    const ALONE: Cell = sample::uncapped(Workload::None);
 
     #[test]
     fn a_page_says_how_to_measure_the_same_again() {
@@ -199,15 +229,13 @@ mod tests {
     #[test]
     fn cells_that_are_missing_are_counted() {
         let results = sample::results(vec![sample::frames(Contestant::Eevdf, ALONE, 0, 10.0)]);
-        // Eight play all ten cells, ours without a game the five capped ones, three times.
-        assert!(
-            warnings(&results)
-                .contains(&"1 of 255 cells were measured: the run was cut short, or threw some out.".to_owned())
-        );
+        let expected = results.run.plan.count_runs();
+        let warning = format!("1 of {expected} runs were measured: the rest was cut short or thrown out.");
+        assert!(warnings(&results).contains(&warning));
     }
 
     #[test]
-    fn a_machine_that_changed_its_pace_is_told() {
+    fn a_machine_that_changed_its_pace_is_reported() {
         let twice = |second_ms| {
             let results = sample::results(vec![
                 sample::frames(Contestant::Eevdf, ALONE, 0, 10.0),

@@ -13,13 +13,21 @@ use plotters::style::text_anchor::VPos;
 use crate::contestant::Contestant;
 use crate::page::results::Figure;
 use crate::page::results::Results;
+use crate::page::results::bulk_work_pct;
+use crate::page::results::fps;
 use crate::page::results::input_p99_us;
 use crate::page::results::load_cpu_pct;
 use crate::page::results::p99_ms;
+use crate::page::section::Kind;
+use crate::page::section::Section;
+use crate::page::section::mode;
 use crate::page::spread::Spread;
-use crate::page::tables::who_played;
 
-const SIZE: (u32, u32) = (960, 420);
+const HEIGHT: u32 = 420;
+const WIDTH_MIN: u32 = 960;
+/// Room for the longest name below a group.
+const GROUP_WIDTH_MIN: u32 = 140;
+const AXIS_WIDTH: u32 = 64;
 /// Of a group's width; the rest keeps groups apart.
 const BARS_WIDTH: f64 = 0.82;
 /// Of a bar's room; the rest keeps it apart from the next one.
@@ -44,17 +52,25 @@ struct Series {
 }
 
 /// Writes every plot that has something to show, and returns file names with titles.
-pub fn write_all(results: &Results, directory: &Path, stem: &str) -> Result<Vec<(String, String)>> {
+pub fn write_all(
+    results: &Results,
+    sections: &[Section],
+    directory: &Path,
+    stem: &str,
+) -> Result<Vec<(String, String)>> {
     let mut plots = Vec::new();
-    for fps in results.frame_rates() {
-        let mode = if fps == 0 { "uncapped".to_owned() } else { format!("{fps}fps") };
-        plots.push((format!("{mode}-p99"), of_frames(results, fps, "p99 frame time", "ms", p99_ms)));
-        plots.push((
-            format!("{mode}-input"),
-            of_frames(results, fps, "p99 of input, due to handled", "µs", input_p99_us),
-        ));
+    for section in sections {
+        let figures: &[FigurePlot] = match section.kind {
+            Kind::Outside => &[P99, INPUT, ("load", "the load's progress", "% of all CPUs", load_cpu_pct)],
+            Kind::Inside => &[P99, INPUT, ("bulk", "work of the game's bulk threads", "% of all CPUs", bulk_work_pct)],
+            // Too many bars to read.
+            Kind::Guards => &[],
+            Kind::Programs => &[("fps", "frames per second", "fps", fps)],
+        };
+        for &(name, what, axis, figure) in figures {
+            plots.push((format!("{}-{name}", section.slug()), of_frames(results, section, what, axis, figure)));
+        }
     }
-    plots.push(("uncapped-load".into(), of_frames(results, 0, "the load's progress", "% of all CPUs", load_cpu_pct)));
     plots.push(("cost".into(), of_costs(results)));
     let mut written = Vec::new();
     for (name, plot) in plots {
@@ -69,18 +85,22 @@ pub fn write_all(results: &Results, directory: &Path, stem: &str) -> Result<Vec<
     Ok(written)
 }
 
-fn of_frames(results: &Results, fps: u32, what: &str, axis: &'static str, figure: Figure) -> Plot {
-    let cells: Vec<_> = results.cells_at(fps).collect();
-    let mode = if fps == 0 { "uncapped".to_owned() } else { format!("capped at {fps} fps") };
-    let series = who_played(results, fps).map(|contestant| Series {
+/// Name, title, axis and figure of a plot.
+type FigurePlot = (&'static str, &'static str, &'static str, Figure);
+const P99: FigurePlot = ("p99", "p99 frame time", "ms", p99_ms);
+const INPUT: FigurePlot = ("input", "p99 of input, due to handled", "µs", input_p99_us);
+
+fn of_frames(results: &Results, section: &Section, what: &str, axis: &'static str, figure: Figure) -> Plot {
+    let cells = &section.cells;
+    let series = results.contestants_in(cells).into_iter().map(|contestant| Series {
         contestant,
         bars: cells.iter().map(|&cell| results.spread(contestant, cell, figure)).collect(),
     });
     Plot {
-        title: format!("{what}, {mode}"),
+        title: format!("{what}, {}", mode(section.fps)),
         axis,
         series: series.collect(),
-        groups: cells.iter().map(|cell| cell.load.to_string()).collect(),
+        groups: cells.iter().map(|cell| cell.scene().to_string()).collect(),
     }
 }
 
@@ -107,8 +127,12 @@ impl Plot {
         bars.map(|bar| bar.max).max_by(f64::total_cmp)
     }
 
+    fn width(&self) -> u32 {
+        (AXIS_WIDTH + LEGEND_WIDTH + GROUP_WIDTH_MIN * self.groups.len() as u32).max(WIDTH_MIN)
+    }
+
     fn draw(&self, path: &Path) -> Result<(), Box<dyn std::error::Error>> {
-        let area = SVGBackend::new(path, SIZE).into_drawing_area();
+        let area = SVGBackend::new(path, (self.width(), HEIGHT)).into_drawing_area();
         area.fill(&WHITE)?;
         self.draw_on(&area)?;
         area.present()?;
@@ -123,7 +147,7 @@ impl Plot {
             .margin(8)
             .margin_right(LEGEND_WIDTH)
             .x_label_area_size(28)
-            .y_label_area_size(64)
+            .y_label_area_size(AXIS_WIDTH)
             .build_cartesian_2d(0.0..groups as f64, 0.0..top)?;
         chart
             .configure_mesh()
@@ -160,7 +184,7 @@ impl Plot {
     /// By hand: plotters clips its own legend to the bars' area, and beside it is where there is room.
     fn draw_legend(&self, area: &DrawingArea<SVGBackend<'_>, Shift>) -> Result<(), Box<dyn std::error::Error>> {
         let style = FONT.into_text_style(area).pos(Pos::new(HPos::Left, VPos::Center));
-        let left = SIZE.0 as i32 - LEGEND_WIDTH as i32 + 12;
+        let left = self.width() as i32 - LEGEND_WIDTH as i32 + 12;
         for (position, series) in self.series.iter().enumerate() {
             let middle = 56 + 22 * position as i32;
             let swatch = [(left, middle - 6), (left + 12, middle + 6)];
@@ -181,8 +205,9 @@ fn colour(contestant: Contestant) -> RGBColor {
         Contestant::Cake => RGBColor(0, 114, 178),
         Contestant::Lavd => RGBColor(204, 121, 167),
         Contestant::Ours => RGBColor(213, 94, 0),
+        Contestant::Baseline => RGBColor(240, 170, 120),
         Contestant::OursIdle => RGBColor(230, 159, 0),
-        Contestant::RealTime => RGBColor(0, 0, 0),
+        Contestant::RealTime | Contestant::RealTimeFrames => RGBColor(0, 0, 0),
         Contestant::Empty => RGBColor(200, 200, 200),
     }
 }
@@ -190,22 +215,22 @@ fn colour(contestant: Contestant) -> RGBColor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load_kind::LoadKind;
     use crate::page::sample;
-    use crate::plan::Cell;
+    use crate::page::sample::uncapped;
+    use crate::page::section;
+    use crate::workload::Workload;
 
     #[test]
     fn a_plot_shows_every_scheduler_and_every_load_by_name() {
-        let cell = |load| Cell { fps: 0, load };
         let results = sample::results(vec![
-            sample::frames(Contestant::Eevdf, cell(LoadKind::Hogs), 0, 40.0),
-            sample::frames(Contestant::Ours, cell(LoadKind::Hogs), 0, 10.0),
-            sample::frames(Contestant::Ours, cell(LoadKind::Mixed), 0, 10.0),
+            sample::frames(Contestant::Eevdf, uncapped(Workload::Hogs), 0, 40.0),
+            sample::frames(Contestant::Ours, uncapped(Workload::Hogs), 0, 10.0),
+            sample::frames(Contestant::Ours, uncapped(Workload::Mixed), 0, 10.0),
         ]);
         let directory = tempfile::tempdir().expect("temporary directory");
-        let written = write_all(&results, directory.path(), "bench").expect("plots");
+        let written = write_all(&results, &section::all(&results), directory.path(), "bench").expect("plots");
         let names: Vec<&str> = written.iter().map(|(file, _)| file.as_str()).collect();
-        assert_eq!(names, ["bench-uncapped-p99.svg", "bench-uncapped-input.svg", "bench-uncapped-load.svg"]);
+        assert_eq!(names, ["p99", "input", "load"].map(|name| format!("bench-uncapped-outside-{name}.svg")));
         let svg = std::fs::read_to_string(directory.path().join(names[0])).expect("a plot");
         for text in ["EEVDF", "scx-gamer-run", "hogs", "mixed", "p99 frame time, uncapped"] {
             assert!(svg.contains(text), "{text} is missing");

@@ -21,6 +21,11 @@ impl Spread {
         Some(Self { median: f64::midpoint(lower, upper), min, max, count: sorted.len() })
     }
 
+    /// Every value times `factor`.
+    pub fn scaled(self, factor: f64) -> Self {
+        Self { median: self.median * factor, min: self.min * factor, max: self.max * factor, ..self }
+    }
+
     /// `median (min–max)`, or the one value there is.
     pub fn with_digits(&self, digits: usize) -> String {
         match self.count {
