@@ -12,11 +12,11 @@ use serde::Serialize;
 
 use crate::contestant::Contestant;
 use crate::game::Game;
-use crate::game::Purpose;
 use crate::page::not_worse;
 use crate::plan;
 use crate::plan::Cell;
 use crate::plan::Plan;
+use crate::plan::Suite;
 use crate::workload::Workload;
 
 const FRAMES: u32 = 1000;
@@ -119,19 +119,6 @@ pub struct Measure {
     pub out: Option<PathBuf>,
 }
 
-/// A part of a full run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Suite {
-    /// The usual game, alone and under loads outside it
-    Outside,
-    /// The usual game under loads inside it
-    Inside,
-    /// Other games, which no change may make worse
-    Guards,
-    /// Programs that this project did not write
-    Programs,
-}
-
 /// One of the two rigs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -191,7 +178,7 @@ impl Measure {
 
     fn cells(&self) -> Vec<Cell> {
         if !self.suites.is_empty() {
-            let is_asked_for = |cell: &Cell| self.suites.iter().any(|suite| suite.has(*cell)) && self.has_rate(*cell);
+            let is_asked_for = |cell: &Cell| self.suites.contains(&cell.suite()) && self.has_rate(*cell);
             return plan::full_cells().into_iter().filter(is_asked_for).collect();
         }
         match (self.has_all_cells(), self.quick) {
@@ -207,17 +194,6 @@ impl Measure {
 
     fn has_rate(&self, cell: Cell) -> bool {
         self.fps.is_empty() || self.fps.contains(&cell.fps)
-    }
-}
-
-impl Suite {
-    fn has(self, cell: Cell) -> bool {
-        match self {
-            Self::Outside => cell.game.purpose() == Purpose::Compared && !cell.load.is_inside(),
-            Self::Inside => cell.game.purpose() == Purpose::Compared && cell.load.is_inside(),
-            Self::Guards => cell.game.purpose() == Purpose::Guard,
-            Self::Programs => cell.game.purpose() == Purpose::Program,
-        }
     }
 }
 

@@ -23,6 +23,19 @@ pub struct Cell {
     pub load: Workload,
 }
 
+/// A part of a full run, and of its page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Suite {
+    /// The usual game, alone and under loads outside it
+    Outside,
+    /// The usual game under loads inside it
+    Inside,
+    /// Other games, which no change may make worse
+    Guards,
+    /// Programs that this project did not write
+    Programs,
+}
+
 /// The cells that are measured in one boot: a game under one load, at every frame rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Scene {
@@ -55,6 +68,16 @@ pub struct Turn {
 impl Cell {
     pub fn scene(self) -> Scene {
         Scene { game: self.game, load: self.load }
+    }
+
+    /// The only suite that has it.
+    pub fn suite(self) -> Suite {
+        match self.game.purpose() {
+            Purpose::Compared if self.load.is_inside() => Suite::Inside,
+            Purpose::Compared => Suite::Outside,
+            Purpose::Guard => Suite::Guards,
+            Purpose::Program => Suite::Programs,
+        }
     }
 
     /// The same game at the same rate under no load.

@@ -62,7 +62,8 @@ fn command(rig: Rig, plan: &Plan, repository: &Path) -> Result<Command> {
     Ok(command)
 }
 
-fn read_lines(output: ChildStdout, lines: &mpsc::Sender<String>) {
+/// Sends each line until the output ends, or the receiver has gone.
+pub fn read_lines(output: ChildStdout, lines: &mpsc::Sender<String>) {
     for line in BufReader::new(output).lines().map_while(Result::ok) {
         if lines.send(line).is_err() {
             return;

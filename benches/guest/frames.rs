@@ -39,7 +39,7 @@ use crate::spin::calibrate_spins_per_ms;
 const FRAME_LIMIT: Duration = Duration::from_millis(500);
 const CELL_LIMIT: Duration = Duration::from_secs(60);
 const WARMUP_FRAMES: u32 = 60;
-/// What a program of others may take: Doom's demo takes 45 s beside four hogs under EEVDF.
+/// What a program of others may take: Doom's demo takes half a minute beside a mixed load under EEVDF.
 const PROGRAM_LIMIT: Duration = Duration::from_secs(300);
 
 /// What came out of a game, and what its load got done.

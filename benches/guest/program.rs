@@ -5,7 +5,6 @@ use std::fs;
 use std::io::BufRead;
 use std::io::BufReader;
 use std::path::Path;
-use std::process::ChildStdout;
 use std::process::Command;
 use std::process::Stdio;
 use std::sync::mpsc;
@@ -27,6 +26,7 @@ use crate::play::pid_of;
 use crate::process::Killed;
 use crate::process::spawn_tied;
 use crate::sched_ext::SchedExt;
+use crate::vm::read_lines;
 
 /// Software rendering without vertical sync. llvmpipe does not know the emulated CPU.
 const ENVIRONMENT: [(&str, &str); 7] = [
@@ -101,7 +101,7 @@ fn words_of(game: Game, demo: &Path) -> Vec<OsString> {
     words.iter().map(OsString::from).chain(demo).collect()
 }
 
-/// A recorded demo of Doom 1.9: a player who walks to and fro and turns.
+/// A recorded demo of Doom 1.9: the player walks to and fro and turns.
 fn doom_demo(tics: usize) -> Vec<u8> {
     const VERSION: u8 = 109;
     /// Skill, episode and map; single player, watched from the first; four options off; the first player only.
@@ -198,14 +198,6 @@ fn parse(game: Game, line: &str) -> Option<Drawn> {
             Some(Drawn { frames: number(tics)?, seconds: number(real_tics)? / TICS_PER_S })
         }
         _ => None,
-    }
-}
-
-fn read_lines(output: ChildStdout, lines: &mpsc::Sender<String>) {
-    for line in BufReader::new(output).lines().map_while(Result::ok) {
-        if lines.send(line).is_err() {
-            return;
-        }
     }
 }
 

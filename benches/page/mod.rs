@@ -24,10 +24,10 @@ use crate::page::results::Results;
 use crate::page::results::bulk_work_pct;
 use crate::page::results::fps;
 use crate::page::results::p99_ms;
-use crate::page::section::Kind;
 use crate::page::section::Section;
 use crate::page::spread::Spread;
 use crate::plan::Cell;
+use crate::plan::Suite;
 use crate::record::Rig;
 
 /// The game alone repeats better than this on a quiet machine, largest ÷ smallest p99.
@@ -104,7 +104,7 @@ fn text(results: &Results, sections: &[Section], plots: &[(String, String)]) -> 
     };
     for section in sections {
         let _ = write!(out, "\n## {}\n\n{}\n", section.heading(), main_table(results, section));
-        if section.kind == Kind::Inside {
+        if section.suite == Suite::Inside {
             let _ = write!(out, "\n{}\n", tables::overview(results, section, "bulk's work %", 1, bulk_work_pct));
         }
         let plots = plots_of(&format!("-{}-", section.slug()));
@@ -123,8 +123,8 @@ fn text(results: &Results, sections: &[Section], plots: &[(String, String)]) -> 
 
 /// The table that answers a section's question.
 fn main_table(results: &Results, section: &Section) -> String {
-    match section.kind {
-        Kind::Programs => tables::to_alone(results, section, "fps ÷ alone", fps),
+    match section.suite {
+        Suite::Programs => tables::to_alone(results, section, "fps ÷ alone", fps),
         _ => tables::overview(results, section, "p99 ms", 1, p99_ms),
     }
 }

@@ -4,8 +4,6 @@
 //! the median lies outside the older build's own range. A repeat is paired with the same repeat of the other build. A
 //! cost on the deterministic rig is worse if it is higher by more than 2 %.
 
-use std::fmt;
-
 use crate::contestant::Contestant;
 use crate::page::results::Figure;
 use crate::page::results::Results;
@@ -39,6 +37,7 @@ pub enum Better {
 pub enum Verdict {
     NotWorse,
     Worse,
+    /// So many.
     TooFewRepeats(usize),
 }
 
@@ -121,16 +120,6 @@ fn of_costs(results: &Results) -> impl Iterator<Item = Comparison> {
         let verdict = if ratio.median > 1.0 + COST_SHARE { Verdict::Worse } else { Verdict::NotWorse };
         Some(Comparison { place: "deterministic rig".into(), figure, baseline, ours, ratio, verdict })
     })
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotWorse => out.write_str("not worse"),
-            Self::Worse => out.write_str("worse"),
-            Self::TooFewRepeats(count) => write!(out, "{count} of {REPEATS_MIN} repeats"),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -18,10 +18,10 @@ use crate::page::results::fps;
 use crate::page::results::input_p99_us;
 use crate::page::results::load_cpu_pct;
 use crate::page::results::p99_ms;
-use crate::page::section::Kind;
 use crate::page::section::Section;
 use crate::page::section::mode;
 use crate::page::spread::Spread;
+use crate::plan::Suite;
 
 const HEIGHT: u32 = 420;
 const WIDTH_MIN: u32 = 960;
@@ -60,12 +60,12 @@ pub fn write_all(
 ) -> Result<Vec<(String, String)>> {
     let mut plots = Vec::new();
     for section in sections {
-        let figures: &[FigurePlot] = match section.kind {
-            Kind::Outside => &[P99, INPUT, ("load", "the load's progress", "% of all CPUs", load_cpu_pct)],
-            Kind::Inside => &[P99, INPUT, ("bulk", "work of the game's bulk threads", "% of all CPUs", bulk_work_pct)],
+        let figures: &[FigurePlot] = match section.suite {
+            Suite::Outside => &[P99, INPUT, ("load", "the load's progress", "% of all CPUs", load_cpu_pct)],
+            Suite::Inside => &[P99, INPUT, ("bulk", "work of the game's bulk threads", "% of all CPUs", bulk_work_pct)],
             // Too many bars to read.
-            Kind::Guards => &[],
-            Kind::Programs => &[("fps", "frames per second", "fps", fps)],
+            Suite::Guards => &[],
+            Suite::Programs => &[("fps", "frames per second", "fps", fps)],
         };
         for &(name, what, axis, figure) in figures {
             plots.push((format!("{}-{name}", section.slug()), of_frames(results, section, what, axis, figure)));

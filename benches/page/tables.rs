@@ -132,10 +132,9 @@ pub fn not_worse(comparisons: &[Comparison]) -> String {
             one.baseline.with_digits(1),
             one.ours.with_digits(1),
             one.ratio.to_string(),
-            one.verdict.to_string(),
         ]
     });
-    format!("{summary}\n\n{}", markdown(&["cell", "figure", "baseline", "ours", "ours ÷ baseline", "verdict"], rows))
+    format!("{summary}\n\n{}", markdown(&["cell", "figure", "baseline", "ours", "ours ÷ baseline"], rows))
 }
 
 /// What each scheduler costs on the deterministic rig.

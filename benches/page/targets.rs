@@ -91,7 +91,8 @@ fn to_alone(results: &Results, fps: u32, name: &str, figure: Figure, limit: f64)
 /// Under each load inside ÷ the bound.
 fn inside_to_bound(results: &Results, fps: u32) -> Target {
     let found = inside_cells(results, fps).filter_map(|cell| {
-        let [ours, bound] = [Contestant::Ours, Contestant::RealTimeFrames].map(|who| results.rounds(who, cell, p99_ms));
+        let [ours, bound] =
+            [Contestant::Ours, Contestant::RealTimeFrames].map(|contestant| results.rounds(contestant, cell, p99_ms));
         Some(Measured { spread: ratio(&ours, &bound)?, place: cell.load.to_string(), bound: None })
     });
     let figure = format!("p99 frame time under any load inside ÷ bound, {}", mode(fps));
@@ -100,7 +101,7 @@ fn inside_to_bound(results: &Results, fps: u32) -> Target {
 
 fn compile_throughput(results: &Results) -> Target {
     let found = inside_cells(results, 0).chain(inside_cells(results, CAPPED_FPS)).filter_map(|cell| {
-        let work_of = |who| results.rounds(who, cell, bulk_work_pct);
+        let work_of = |contestant| results.rounds(contestant, cell, bulk_work_pct);
         let spread = ratio(&work_of(Contestant::Ours), &work_of(Contestant::RealTimeFrames))?;
         Some(Measured { spread, place: cell.to_string(), bound: None })
     });
@@ -179,7 +180,7 @@ fn longest_wait(results: &Results) -> Target {
 fn without_a_game(results: &Results) -> Target {
     let cell = Cell { game: Game::Usual, fps: CAPPED_FPS, load: Workload::Hogs };
     let measured = results.best_rival(cell, p99_ms).and_then(|rival| {
-        let [ours, theirs] = [Contestant::OursIdle, rival].map(|who| results.rounds(who, cell, p99_ms));
+        let [ours, theirs] = [Contestant::OursIdle, rival].map(|contestant| results.rounds(contestant, cell, p99_ms));
         Some(Measured { spread: ratio(&ours, &theirs)?, place: rival.label().into(), bound: None })
     });
     let figure = format!("no game: p99 of a program {} under hogs ÷ best peer's", mode(CAPPED_FPS));
@@ -187,7 +188,7 @@ fn without_a_game(results: &Results) -> Target {
 }
 
 fn costs(results: &Results) -> Vec<Target> {
-    let cost = |who| results.cost(who);
+    let cost = |contestant| results.cost(contestant);
     let compared = |ours: Contestant, other: Contestant, figure: fn(&crate::record::Cost) -> Option<f64>| {
         let spread = Spread::of([figure(cost(ours)?)? / figure(cost(other)?)?])?;
         Some(Measured { spread, place: ours.label().into(), bound: None })
