@@ -20,8 +20,9 @@ const MEDIAN_RATIO_MAX: f64 = 1.12;
 /// The same for the slowest frame, which may also meet a guaranteed slice of 4 ms and the machine's own tasks.
 const SLOWEST_RATIO_MAX: f64 = 1.08;
 const SLOWEST_MS_MORE: f64 = 7.0;
-/// Where that slice stops the holder of a lock, the other thread spins until its own slice ends.
-const SLOWEST_MS_MORE_SPINNING: f64 = 25.0;
+/// The same for the mean frame where threads spin: which of their slices are wasted is chance, so that the slowest of 40 frames
+/// takes 31 to 47 ms alone and 49 to 70 beside a load, while the mean takes 26 to 27 and 25 to 29 (Linux 6.18, 9 runs).
+const MEAN_RATIO_MAX_SPINNING: f64 = 1.3;
 
 const FRAMES: &str = "40";
 const WARMUP_FRAMES: &str = "20";
@@ -29,6 +30,7 @@ const WARMUP_FRAMES: &str = "20";
 /// What the synthetic game reports, as far as it matters here.
 #[derive(Deserialize)]
 struct Report {
+    avg_fps: f64,
     frame_ms: FrameTimes,
     config: Config,
 }
@@ -62,15 +64,18 @@ fn slowed(game: Game) -> Option<String> {
     wrapped.arg(example("synthetic_game"));
     let ours = play(wrapped, game, Some(alone.config.spins_per_ms));
     load.stop();
+    let (our_mean_ms, mean_ms) = (1000.0 / ours.avg_fps, 1000.0 / alone.avg_fps);
     let (ours, alone) = (ours.frame_ms, alone.frame_ms);
     let figures = format!(
-        "{game}: median {:.1} ms, alone {:.1}; slowest {:.1} ms, alone {:.1}",
+        "{game}: median {:.1} ms, alone {:.1}; mean {our_mean_ms:.1} ms, alone {mean_ms:.1}; slowest {:.1} ms, alone {:.1}",
         ours.p50, alone.p50, ours.max, alone.max
     );
     println!("{figures}");
-    let more_ms = if game == Game::SpinLock { SLOWEST_MS_MORE_SPINNING } else { SLOWEST_MS_MORE };
-    let is_slowed = ours.p50 > alone.p50 * MEDIAN_RATIO_MAX || ours.max > alone.max * SLOWEST_RATIO_MAX + more_ms;
-    is_slowed.then_some(figures)
+    let has_bad_frames = match game {
+        Game::SpinLock => our_mean_ms > mean_ms * MEAN_RATIO_MAX_SPINNING,
+        _ => ours.max > alone.max * SLOWEST_RATIO_MAX + SLOWEST_MS_MORE,
+    };
+    (ours.p50 > alone.p50 * MEDIAN_RATIO_MAX || has_bad_frames).then_some(figures)
 }
 
 #[test]
