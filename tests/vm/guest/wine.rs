@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::process::Stdio;
 use std::thread::sleep;
@@ -41,11 +42,12 @@ struct Wine {
 impl Wine {
     fn ready() -> Self {
         let prefix = env::var("SCX_GAMER_WINE_PREFIX").expect("the ring makes a prefix and names it");
-        // Wine wants it to be ours, and it is whoever's who runs this machine.
+        // Wine wants its user to own it; here the user of this host does.
         std::os::unix::fs::chown(&prefix, Some(0), Some(0)).expect("own the prefix");
         let display = Command::new("Xvfb").args([DISPLAY, "-nolisten", "tcp"]).stderr(Stdio::null()).spawn();
         let display = Kept::from(display.expect("start Xvfb"));
-        wait("the X server stands", || fs::exists("/tmp/.X11-unix/X77").expect("look for its socket"));
+        // Its socket alone proves nothing: the X server of the test before was killed and left one.
+        wait("the X server accepts", || UnixStream::connect("/tmp/.X11-unix/X77").is_ok());
         Self { _display: display, prefix }
     }
 
@@ -56,9 +58,18 @@ impl Wine {
 }
 
 impl Drop for Wine {
+    /// Returns when none is left: a server that still dies holds the prefix, and the next one would give up.
     fn drop(&mut self) {
-        for (pid, _) in wine_processes() {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = wine_processes();
+            if left.is_empty() || Instant::now() > deadline {
+                break;
+            }
+            for (pid, _) in left {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+            sleep(Duration::from_millis(20));
         }
     }
 }
