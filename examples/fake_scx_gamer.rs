@@ -1,7 +1,8 @@
 //! Stands in for scx_gamer in tests: speaks the session protocol and schedules nothing.
 //!
-//! `FAKE_SCX_GAMER` says how it behaves, `FAKE_SCX_GAMER_NOTES` names a file that tells how it was started. With `--listen
-//! PATH` it stands in for the service, one session after the other.
+//! `FAKE_SCX_GAMER` selects its behaviour. `FAKE_SCX_GAMER_NOTES` names a file into which it writes how it was started. If
+//! `FAKE_SCX_GAMER_MISSED` names a file, it misses the first foreground process and creates that file. With `--listen
+//! PATH` it replaces the service, one session after the other.
 
 use std::env;
 use std::fs;
@@ -130,6 +131,9 @@ fn serve(session: &Transport, behaviour: &str) -> anyhow::Result<()> {
             Received::Message(Request::Release, _) => {
                 say(Event::Released { is_kept_for_others: behaviour == "is shared" })
             }
+            Received::Message(Request::SetForeground, Some(_)) if misses_game()? => {
+                say(Event::Foreground { tgid: None })
+            }
             Received::Message(Request::SetForeground, pidfd) => say(Event::Foreground { tgid: tgid(pidfd)? }),
             Received::Message(..) | Received::Nothing => {}
             Received::Garbage(_) => exit(2),
@@ -138,6 +142,15 @@ fn serve(session: &Transport, behaviour: &str) -> anyhow::Result<()> {
             Received::Closed => return Ok(()),
         }
     }
+}
+
+/// True once: the game has ended by the time that it is named. Creates the file that `FAKE_SCX_GAMER_MISSED` names.
+fn misses_game() -> anyhow::Result<bool> {
+    let Some(file) = env::var_os("FAKE_SCX_GAMER_MISSED").filter(|file| !Path::new(file).exists()) else {
+        return Ok(false);
+    };
+    fs::write(file, "")?;
+    Ok(true)
 }
 
 /// What the kernel says behind the pidfd.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::HashSet;
+use std::mem;
 use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -85,6 +86,8 @@ pub struct Follow<'a> {
     names: HashMap<i32, String>,
     /// The scheduler has not been told of the last change.
     is_foreground_due: bool,
+    /// The last report to the player named a foreground process.
+    is_foreground_reported: bool,
     was_ever_pinned: bool,
     is_missing_told: bool,
     is_blindness_told: bool,
@@ -114,6 +117,7 @@ impl<'a> Follow<'a> {
             joined: HashSet::new(),
             names: HashMap::new(),
             is_foreground_due: false,
+            is_foreground_reported: false,
             was_ever_pinned: false,
             is_missing_told: false,
             is_blindness_told: false,
@@ -227,9 +231,15 @@ impl<'a> Follow<'a> {
                 News::Foreground(Some(tgid)) => {
                     let own_pid = self.watch.pinned_pid().unwrap_or(tgid);
                     let name = self.names.get(&own_pid).cloned().unwrap_or_default();
+                    self.is_foreground_reported = true;
                     self.report.say(&Message::Foreground { name, tgid });
                 }
-                News::Foreground(None) => self.report.say(&Message::NoForeground),
+                // The first process of the family to be selected may end before the scheduler has confirmed it.
+                News::Foreground(None) => {
+                    if mem::take(&mut self.is_foreground_reported) {
+                        self.report.say(&Message::NoForeground);
+                    }
+                }
                 News::Family(members) => self.watch.family_changed(self.started.elapsed(), &members),
                 News::Attached { .. } => {
                     self.joined.clear();

@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::os::unix::process::CommandExt;
+use std::process::Stdio;
+use std::thread::sleep;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -167,6 +169,27 @@ fn a_game_that_ends_makes_room_for_the_next() {
         assert!(line.contains("foreground: fake_game"), "{line}");
         kill(game_pid, Signal::SIGUSR2).expect("kill");
     }
+    running.stderr.wait_for("foreground: none");
+    assert_eq!(running.status(), Some(1));
+}
+
+#[test]
+fn no_foreground_is_reported_only_after_one() {
+    let rig = Rig::where_scx_gamer("attaches");
+    let missed = rig.path("missed");
+    let mut command = rig.command(&["-v", "/bin/sh", "-c", "\"$0\" SIGUSR2; \"$0\" SIGUSR2; read x", &fake_game()]);
+    let mut running = Running::from(command.env("FAKE_SCX_GAMER_MISSED", &missed).stdin(Stdio::piped()));
+    let first = running.game_ready();
+    let until = Instant::now() + LIMIT;
+    while !missed.exists() {
+        assert!(Instant::now() < until, "the first game was never named");
+        sleep(Duration::from_millis(10));
+    }
+    kill(first, Signal::SIGUSR2).expect("kill");
+    let second = running.game_ready();
+    let line = running.stderr.wait_for("foreground: ");
+    assert!(line.ends_with(&format!("foreground: fake_game (TGID {second})")), "{line}");
+    kill(second, Signal::SIGUSR2).expect("kill");
     running.stderr.wait_for("foreground: none");
     assert_eq!(running.status(), Some(1));
 }
