@@ -115,15 +115,19 @@ fn the_windows_program_is_pinned_and_its_end_ends_the_wrapper_although_wine_stay
         text.lines().filter(|line| line.contains("foreground: ")).map(str::to_owned).collect()
     };
     wait("all of wine runs", || WINES_OWN.iter().chain([&GAME]).all(|name| pid_of(name).is_some()));
-    wait("something is pinned", || !pins().is_empty());
+    wait("the game is selected", || pins().iter().any(|line| line.contains(GAME)));
     sleep(Duration::from_secs(10)); // a wrong second thought would come now
     let game = pid_of(GAME).expect("the game runs");
     assert_eq!(parent_of(game), 1, "it still has its parent: nothing was shown");
-    assert!(pins()[0].ends_with(&format!("foreground: {GAME} (TGID {game})")), "{:?}", pins());
+    let selected = pins();
+    let is_game = |line: &String| line.ends_with(&format!("foreground: {GAME} (TGID {game})"));
+    assert!(selected.last().is_some_and(is_game), "{selected:?}");
+    // On a slow machine the loader that the wrapper starts is selected first: nothing else is there yet, and it ends.
+    assert!(WINES_OWN.iter().all(|own| selected.iter().all(|line| !line.contains(own))), "{selected:?}");
 
     kill(Pid::from_raw(game), Signal::SIGKILL).expect("end the game");
     assert!(wrapper.wait().expect("wait").code().is_some());
-    assert!(pins()[1..].iter().all(|line| line.contains("foreground: none")), "{:?}", pins());
+    assert!(pins()[selected.len()..].iter().all(|line| line.contains("foreground: none")), "{:?}", pins());
     assert_eq!(state(), "disabled");
     assert!(pid_of("services.exe").is_some_and(is_alive), "wine has left, too: nothing was shown");
 }
