@@ -53,8 +53,11 @@ fn main() -> anyhow::Result<()> {
 
 fn listen_at(path: &Path, behaviour: &str) -> anyhow::Result<()> {
     let listener = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)?;
-    bind(listener.as_raw_fd(), &UnixAddr::new(path)?)?;
+    // Under its own name only once it listens: a connect(2) before that is refused.
+    let unready = path.with_extension("unready");
+    bind(listener.as_raw_fd(), &UnixAddr::new(&unready)?)?;
     listen(&listener, Backlog::new(1)?)?;
+    fs::rename(unready, path)?;
     loop {
         let accepted = accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK)?;
         // SAFETY: the kernel has just made this descriptor for us.

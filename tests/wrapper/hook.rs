@@ -8,17 +8,16 @@ use std::process::Command;
 use std::process::Stdio;
 use std::thread::sleep;
 use std::time::Duration;
-use std::time::Instant;
 
 use nix::sys::signal::SigHandler;
 use nix::sys::signal::Signal;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
-use crate::rig::LIMIT;
 use crate::rig::Lines;
 use crate::rig::Rig;
 use crate::rig::fake_game;
+use crate::rig::wait_until;
 
 /// How long a holder waits for another game after one.
 const AFTER_A_GAME: Duration = Duration::from_secs(3);
@@ -67,11 +66,7 @@ impl Log {
     }
 
     fn wait_for(&self, words: &str) {
-        let until = Instant::now() + LIMIT;
-        while !self.text().contains(words) {
-            assert!(Instant::now() < until, "no {words:?} in {:?}", self.text());
-            sleep(Duration::from_millis(10));
-        }
+        wait_until(|| format!("no {words:?} in {:?}", self.text()), || self.text().contains(words));
     }
 }
 

@@ -25,6 +25,15 @@ use tempfile::TempDir;
 /// How long a condition may take on a busy machine before a test fails.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
+/// Returns once `condition` holds; panics with what is `missing` if it takes longer than [`LIMIT`].
+pub fn wait_until(missing: impl Fn() -> String, condition: impl Fn() -> bool) {
+    let until = Instant::now() + LIMIT;
+    while !condition() {
+        assert!(Instant::now() < until, "{}", missing());
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// The directory, and how the fake behaves.
 pub struct Rig {
     directory: TempDir,

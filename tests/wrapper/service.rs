@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 use std::process::Child;
 use std::process::Command;
-use std::time::Instant;
 
-use crate::rig::LIMIT;
 use crate::rig::Rig;
 use crate::rig::example;
 use crate::rig::text;
+use crate::rig::wait_until;
 
 /// A service that ends with the test.
 struct Service {
@@ -23,11 +22,7 @@ impl Service {
         command.arg("--listen").arg(&socket).env("FAKE_SCX_GAMER", behaviour);
         let child = command.spawn().expect("start the service");
         let service = Self { child, socket };
-        let until = Instant::now() + LIMIT;
-        while !service.socket.exists() {
-            assert!(Instant::now() < until, "the service does not listen");
-            std::thread::yield_now();
-        }
+        wait_until(|| "the service does not listen".to_owned(), || service.socket.exists());
         service
     }
 

@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
-use std::thread::sleep;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -15,6 +14,7 @@ use crate::rig::Rig;
 use crate::rig::Running;
 use crate::rig::fake_game;
 use crate::rig::text;
+use crate::rig::wait_until;
 
 /// Every way not to get a scheduler that is known soon, with a word that must be said about it.
 const REFUSALS: [(&str, &str); 4] = [
@@ -180,11 +180,7 @@ fn no_foreground_is_reported_only_after_one() {
     let mut command = rig.command(&["-v", "/bin/sh", "-c", "\"$0\" SIGUSR2; \"$0\" SIGUSR2; read x", &fake_game()]);
     let mut running = Running::from(command.env("FAKE_SCX_GAMER_MISSED", &missed).stdin(Stdio::piped()));
     let first = running.game_ready();
-    let until = Instant::now() + LIMIT;
-    while !missed.exists() {
-        assert!(Instant::now() < until, "the first game was never named");
-        sleep(Duration::from_millis(10));
-    }
+    wait_until(|| "the first game was never named".to_owned(), || missed.exists());
     kill(first, Signal::SIGUSR2).expect("kill");
     let second = running.game_ready();
     let line = running.stderr.wait_for("foreground: ");

@@ -19,10 +19,10 @@ use nix::sys::termios::SetArg;
 use nix::sys::termios::tcgetattr;
 use nix::sys::termios::tcsetattr;
 
-use crate::rig::LIMIT;
 use crate::rig::Lines;
 use crate::rig::Rig;
 use crate::rig::fake_game;
+use crate::rig::wait_until;
 
 #[test]
 fn each_signal_that_is_passed_on_arrives_once() {
@@ -158,10 +158,7 @@ fn a_wrapper_that_is_killed_leaves_the_game_alive() {
     assert_eq!(running.stdout.next(), "SIGUSR1");
     kill(game, Signal::SIGUSR2).expect("the game lives");
     assert_eq!(running.stdout.rest(), ["SIGUSR2"]);
-    let until = std::time::Instant::now() + LIMIT;
-    while kill(game, None).is_ok() && std::time::Instant::now() < until {
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
+    wait_until(|| "the game never ends".to_owned(), || kill(game, None).is_err());
 }
 
 #[test]
@@ -175,11 +172,8 @@ fn ctrl_c_in_tmux_reaches_the_game_once() {
     };
     let text = || std::fs::read_to_string(&heard).unwrap_or_default();
     let wait_for = |last: &str| {
-        let until = std::time::Instant::now() + LIMIT;
-        while !text().lines().any(|line| line.starts_with(last)) {
-            assert!(std::time::Instant::now() < until, "no {last} in {:?}", text());
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
+        let has_it = || text().lines().any(|line| line.starts_with(last));
+        wait_until(|| format!("no {last} in {:?}", text()), has_it);
     };
     let wrapper = rig.path("scx-gamer-run");
     let command =
