@@ -37,7 +37,7 @@ pub enum Better {
 pub enum Verdict {
     NotWorse,
     Worse,
-    /// So many.
+    /// How many there are.
     TooFewRepeats(usize),
 }
 

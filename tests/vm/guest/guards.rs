@@ -20,8 +20,9 @@ const MEDIAN_RATIO_MAX: f64 = 1.12;
 /// The same for the slowest frame, which may also meet a guaranteed slice of 4 ms and the machine's own tasks.
 const SLOWEST_RATIO_MAX: f64 = 1.08;
 const SLOWEST_MS_MORE: f64 = 7.0;
-/// The same for the mean frame where threads spin: which of their slices are wasted is chance, so that the slowest of 40 frames
-/// takes 31 to 47 ms alone and 49 to 70 beside a load, while the mean takes 26 to 27 and 25 to 29 (Linux 6.18, 9 runs).
+/// The same for the mean frame of threads that spin. It is chance which of their slices they waste: on Linux 6.18, in 10 runs of
+/// this test on its rig, the slowest of 40 frames took 31 to 47 ms alone and 49 to 69 beside the load. The mean took 26 to 27
+/// and 25 to 29 in the 5 runs that printed it.
 const MEAN_RATIO_MAX_SPINNING: f64 = 1.3;
 
 const FRAMES: &str = "40";

@@ -44,9 +44,11 @@ impl Wine {
         let prefix = env::var("SCX_GAMER_WINE_PREFIX").expect("the ring makes a prefix and names it");
         // Wine wants its user to own it; here the user of this host does.
         std::os::unix::fs::chown(&prefix, Some(0), Some(0)).expect("own the prefix");
+        // A server that still dies holds the prefix, and the next one would give up.
+        wait("the wine of the test before has ended", has_no_wine);
         let display = Command::new("Xvfb").args([DISPLAY, "-nolisten", "tcp"]).stderr(Stdio::null()).spawn();
         let display = Kept::from(display.expect("start Xvfb"));
-        // Its socket alone proves nothing: the X server of the test before was killed and left one.
+        // A socket alone proves nothing: the X server of the test before was killed and left its own.
         wait("the X server accepts", || UnixStream::connect("/tmp/.X11-unix/X77").is_ok());
         Self { _display: display, prefix }
     }
@@ -58,20 +60,18 @@ impl Wine {
 }
 
 impl Drop for Wine {
-    /// Returns when none is left: a server that still dies holds the prefix, and the next one would give up.
     fn drop(&mut self) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let left = wine_processes();
-            if left.is_empty() || Instant::now() > deadline {
-                break;
-            }
-            for (pid, _) in left {
-                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-            }
-            sleep(Duration::from_millis(20));
-        }
+        has_no_wine();
     }
+}
+
+/// True if no process of wine is left; kills those that are.
+fn has_no_wine() -> bool {
+    let left = wine_processes();
+    for (pid, _) in &left {
+        let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+    }
+    left.is_empty()
 }
 
 fn wait(what: &str, mut condition: impl FnMut() -> bool) {
